@@ -1,0 +1,165 @@
+"""Value types that every room speaks, and `Site`: where this service keeps its things."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
+
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?", re.IGNORECASE)
+_SCALE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def parse_bytes(value: Any) -> int:
+    """Return a number of bytes for `"10G"`, `"512M"` or a whole number (units are powers of 1024, as in systemd)."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    match = _BYTES.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or (size := int(float(match[1]) * _SCALE[match[2].upper()])) <= 0:
+        raise ValueError(f'must be a size greater than zero such as "512M" or "10G", not {value!r}.')
+    return size
+
+
+def format_bytes(size: int) -> str:
+    """Return the shortest exact form of a size, `10G` for 10737418240."""
+    for unit in "TGMK":
+        if size >= _SCALE[unit] and size % _SCALE[unit] == 0:
+            return f"{size // _SCALE[unit]}{unit}"
+    return str(size)
+
+
+def parse_duration(value: Any) -> float:
+    """Return seconds for `"1h"`, `"30m"`, `"45s"`, `"2d"` or a number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'must be a duration such as "45s", "30m" or "1h", not {value!r}.')
+    unit = match[2]
+    return float(match[1]) * _SECONDS[unit.lower() if unit else None]
+
+
+def parse_cpus(value: Any) -> float:
+    """Return a number of processors, at least 0.01, for `2` or `0.5`."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0.01 <= value <= 4096:
+        return float(value)
+    raise ValueError(f"must be a number of processors between 0.01 and 4096, not {value!r}.")
+
+
+_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,30}[a-z0-9_]|[a-z_]")
+
+
+def check_user_name(value: str) -> str:
+    """Return `value` when it is a Unix account name of at most 32 characters (useradd(8)'s rule, dots allowed)."""
+    if not _USER.fullmatch(value):
+        raise ValueError(
+            f"is not a user name: {value!r}. "
+            "Use 1 to 32 lower-case letters, digits, dots, dashes and underscores, beginning with a letter."
+        )
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(format_bytes, return_type=str)]
+Cpus = Annotated[float, BeforeValidator(parse_cpus)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Secret = SecretStr
+UserName = Annotated[str, AfterValidator(check_user_name)]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where one service keeps its things and how its parts reach each other; made once by `up`, then only read."""
+
+    config: Path | None
+    """The hub.yaml it was made from; None for the defaults."""
+    state: Path
+    """What must survive a reboot: database, secrets, logs."""
+    run: Path
+    """What need not: sockets, routes, runtime folders. On tmpfs; every path in it is short (a Unix socket's has 107 bytes)."""
+    prefix: Path
+    """The Python environment that everything runs from."""
+    account: str
+    """The Unix account of hub and proxy; when `privileged` is false, the account of whoever runs it all."""
+    privileged: bool
+    """Whether it was started by root, and so can start servers as their users."""
+    listen: tuple[str, int]
+    public_url: str
+    """How browsers reach it, with a trailing slash."""
+    internal_port: int
+    """Caddy's second listener, on 127.0.0.1: how servers and services reach the hub, also while it restarts."""
+
+    @property
+    def base_url(self) -> str:
+        """The path part of the public address, `/` or `/name/`."""
+        return "/" + "/".join(self.public_url.split("/")[3:])
+
+    @property
+    def hub_api_url(self) -> str:
+        """The hub's REST API as this machine reaches it, without a trailing slash."""
+        return f"http://127.0.0.1:{self.internal_port}{self.base_url}hub/api"
+
+    @property
+    def secrets(self) -> Path:
+        """Mode 0700; one file a secret, 0600."""
+        return self.state / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """One file a part, and `users/` below it; 0600, bounded."""
+        return self.state / "logs"
+
+    @property
+    def database(self) -> Path:
+        """JupyterHub's SQLite database."""
+        return self.state / "hub.sqlite"
+
+    @property
+    def static(self) -> Path:
+        """Files that Caddy serves itself, by content hash; readable by its account only through Caddy."""
+        return self.state / "static"
+
+    @property
+    def hub_socket(self) -> Path:
+        """The hub's own listener; only Caddy's account may connect."""
+        return self.run / "hub.sock"
+
+    @property
+    def fork_socket(self) -> Path:
+        """Where the hub asks the fork server to start, signal and list."""
+        return self.run / "fork.sock"
+
+    @property
+    def account_socket(self) -> Path:
+        """Where the hub asks the account helper to check a password or ensure an account."""
+        return self.run / "account.sock"
+
+    @property
+    def policy(self) -> Path:
+        """Root-owned: whom fork server and account helper may serve, compiled from hub.yaml by `up`."""
+        return self.run / "policy.json"
+
+    @property
+    def routes(self) -> Path:
+        """Caddy's routing table."""
+        return self.run / "routes"
+
+    @property
+    def servers(self) -> Path:
+        """One folder a running notebook server: its socket, as `servers/<key>/http.sock`."""
+        return self.run / "servers"
+
+
+def instance_of(state: Path) -> str:
+    """Return the eight characters that tell one service on this machine from another."""
+    return sha256(str(state).encode()).hexdigest()[:8]
+
+
+def server_key(user: str, server: str) -> str:
+    """Return the short, lower-case name of a user's server in paths and sockets; never two servers the same."""
+    return sha256(f"{user}/{server}".encode()).hexdigest()[:16]
