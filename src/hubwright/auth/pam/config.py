@@ -1,0 +1,30 @@
+"""`auth: {kind: pam}` in hub.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hubwright.auth.allow import Allow, GroupName
+
+
+class Config(BaseModel):
+    """People log in with the name and password of their Unix account on this machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["pam"] = Field(default="pam", description="Unix accounts of this machine, through PAM.")
+    allow: Allow = Field(
+        default="nobody",
+        description="Who may enter besides the admins and the people an admin has added: "
+        "`nobody`, `all`, or `{users: [...], groups: [...]}`.",
+    )
+    admin_groups: tuple[GroupName, ...] = Field(
+        default=(), description="Unix groups whose members are admins of the hub."
+    )
+    service: str = Field(
+        default="login",
+        pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$",
+        description="The PAM service that checks passwords: a file in /etc/pam.d.",
+    )
