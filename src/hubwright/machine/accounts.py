@@ -1,0 +1,59 @@
+"""Unix accounts and groups that the service itself needs."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import subprocess
+from pathlib import Path
+
+from hubwright.errors import MachineError
+
+USERS_GROUP = "hubwright-users"
+"""Accounts that people got through Hubwright are members of it."""
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_FIRST_PERSON = 1000
+
+
+def ensure_group(name: str) -> int:
+    """Make the system group `name` unless it is there; return its id."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        _run(["groupadd", "--system", "--force", name])
+        return grp.getgrnam(name).gr_gid
+
+
+def ensure_system_account(name: str) -> int:
+    """Make the system account `name`, without home, shell or password, unless it is there; return its id.
+
+    An account of that name that belongs to a person, or is root, is refused: the hub would run as them.
+    """
+    try:
+        uid = pwd.getpwnam(name).pw_uid
+    except KeyError:
+        ensure_group(name)
+        shell = next((s for s in ("/usr/sbin/nologin", "/sbin/nologin") if Path(s).exists()), "/bin/false")
+        options = ["--system", "--gid", name, "--no-create-home", "--home-dir", "/nonexistent", "--shell", shell]
+        _run(["useradd", *options, "--comment", "Hubwright", name])
+        uid = pwd.getpwnam(name).pw_uid
+    if uid == 0 or uid >= _FIRST_PERSON:
+        raise MachineError(
+            f'The account "{name}" is a person\'s (user id {uid}); Hubwright needs it as a system account.',
+            remedy=f'Rename that account with "usermod --login OTHER {name}".',
+        )
+    return uid
+
+
+def _run(argv: list[str]) -> None:
+    """Run an account tool; 9 is its code for "there already" (useradd(8)), when another start was faster."""
+    try:
+        done = subprocess.run(argv, env={"PATH": _PATH, "LANG": "C.UTF-8"}, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise MachineError(f"This machine has no {argv[0]}.", remedy="Install it: apt install passwd.") from None
+    except subprocess.TimeoutExpired:
+        raise MachineError(
+            f"{argv[0]} did not finish in 60 s.", remedy="Is another program holding /etc/passwd?"
+        ) from None
+    if done.returncode not in {0, 9}:
+        raise MachineError(f"{' '.join(argv)} failed: {done.stderr.strip()}")

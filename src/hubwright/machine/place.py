@@ -1,0 +1,95 @@
+"""Where a service keeps its things: decided from how it is started, the same way by every command."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import sys
+from pathlib import Path
+
+from hubwright.errors import MachineError
+from hubwright.fields import Site, instance_of
+from hubwright.machine.files import weak_component
+
+ACCOUNT = "hubwright"
+"""The system account of hub and proxy when root starts the service."""
+_LONGEST_RUN = 56  # leaves 51 of a Unix socket's 107 bytes for names below the run folder
+
+
+def place(listen: str, url: str | None, config: Path | None, state: Path | None) -> Site:
+    """Return the `Site` of a service that listens on `listen` ("host:port"); nothing is made on disk.
+
+    Without `state` it is `.hubwright/` beside `config`, or here. As root a state folder that the hub's account could
+    not enter, or that lies where others may write, is moved below /var/lib/hubwright. `internal_port` is 0 until
+    `up` has bound one and noted it in `ports.json`.
+    """
+    privileged = os.geteuid() == 0
+    wanted = (state or (config.parent if config else Path.cwd()) / ".hubwright").absolute().resolve()
+    home = system_state(wanted) if privileged and weak_component(wanted, sticky_is_fine=True) else wanted
+    run = run_folder(home, privileged)
+    address = split_listen(listen)
+    return Site(
+        config=config.absolute() if config else None,
+        state=home,
+        run=run,
+        prefix=Path(sys.prefix),
+        account=ACCOUNT if privileged else pwd.getpwuid(os.geteuid()).pw_name,
+        privileged=privileged,
+        listen=address,
+        public_url=_public_url(url, address),
+        internal_port=_noted_port(run),
+    )
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Return host and port of "127.0.0.1:8000", "[::1]:8000" or ":8000" (every address)."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise MachineError(f'"{listen}" is not an address to listen on.', remedy='Write it as "127.0.0.1:8000".')
+    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104
+
+
+def system_state(wanted: Path) -> Path:
+    """Return the state folder below /var/lib that stands for `wanted`."""
+    named = wanted.parent.name if wanted.name == ".hubwright" else wanted.name
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in named)[:40] or "service"
+    return Path("/var/lib/hubwright") / f"{safe}-{instance_of(wanted)}"
+
+
+def run_folder(state: Path, privileged: bool) -> Path:
+    """Return the folder for sockets and routes of the service whose state is in `state`."""
+    instance = instance_of(state)
+    if privileged:
+        return Path("/run/hubwright") / instance
+    uid = os.geteuid()
+    for folder in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"):
+        if folder and _is_mine(Path(folder)) and len(run := f"{folder}/hubwright/{instance}") <= _LONGEST_RUN:
+            return Path(run)
+    return Path(f"/tmp/hubwright-{uid}") / instance  # noqa: S108 (made 0700 and its owner checked by `up`)
+
+
+def _is_mine(folder: Path) -> bool:
+    try:
+        return folder.is_absolute() and folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _public_url(url: str | None, address: tuple[str, int]) -> str:
+    if url:
+        return url if url.endswith("/") else url + "/"
+    host, port = address
+    if host in {"0.0.0.0", "::"}:  # noqa: S104
+        host = socket.gethostname()
+    elif ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}/" if port == 80 else f"http://{host}:{port}/"
+
+
+def _noted_port(run: Path) -> int:
+    try:
+        return int(json.loads((run / "ports.json").read_bytes())["internal"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
