@@ -1,0 +1,1 @@
+"""Keeping the service well: starting its parts, watching them, stopping them."""
