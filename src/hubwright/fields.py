@@ -131,8 +131,13 @@ class Site:
 
     @property
     def fork_socket(self) -> Path:
-        """Where the hub asks the fork server to start, signal and list."""
+        """Where the hub asks the fork server to list, poll, wait, signal and stop; holds no secret."""
         return self.run / "fork.sock"
+
+    @property
+    def start_socket(self) -> Path:
+        """Where the hub asks the fork server for a server; the fork server forks before it reads."""
+        return self.run / "start.sock"
 
     @property
     def account_socket(self) -> Path:

@@ -1,0 +1,185 @@
+"""A request to start a notebook server, and what the forked child does with it while it is still root.
+
+Runs in the child only, never in the fork server itself: what it reads (a user's token) is gone with the child.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import pwd
+import resource
+import signal
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from hubwright.errors import Refused
+from hubwright.fields import Site, server_key
+from hubwright.machine import cgroups, wire
+from hubwright.machine.process import Process
+
+_PR_SET_DUMPABLE = 4
+KERNEL_OOM = 500
+"""How much sooner than its server a kernel is to be ended when memory is short (proc(5), oom_score_adj)."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the hub asks for."""
+
+    user: str
+    server: str
+    env: dict[str, str]
+    args: tuple[str, ...]
+    limits: cgroups.Limits
+
+    @classmethod
+    def parse(cls, message: dict[str, Any]) -> Launch:
+        """Return the launch of a message.
+
+        Raises:
+            Refused: a field is missing or of the wrong type.
+        """
+        try:
+            user, server = message["user"], message.get("server", "")
+            env, args = message.get("env", {}), message.get("args", [])
+            limits = message.get("limits", {})
+        except KeyError as error:
+            raise Refused(f"The request has no {error}.") from error
+        whole = isinstance(user, str) and isinstance(server, str) and isinstance(env, dict) and isinstance(args, list)
+        if not whole or not isinstance(limits, dict):
+            raise Refused("A field of the request has the wrong type.")
+        texts = [user, server, *env, *env.values(), *args]
+        if any(not isinstance(text, str) or "\0" in text for text in texts) or any("=" in name for name in env):
+            raise Refused("A text of the request is not a text.")
+        return cls(user, server, dict(env), tuple(args), _limits(limits))
+
+    @property
+    def key(self) -> str:
+        """Its name in paths."""
+        return server_key(self.user, self.server)
+
+
+def _limits(found: dict[str, Any]) -> cgroups.Limits:
+    for name, value in found.items():
+        fine = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**62
+        if name not in ("memory", "cpu", "processes") or not (value is None or fine):
+            raise Refused(f"The limit {name}={value!r} is not one.")
+    memory, cpu, processes = found.get("memory"), found.get("cpu"), found.get("processes")
+    return cgroups.Limits(
+        None if memory is None else int(memory),
+        None if cpu is None else float(cpu),
+        None if processes is None else int(processes),
+    )
+
+
+def check_home(account: pwd.struct_passwd) -> None:
+    """Refuse a home that is missing, not a folder, not the user's, or open to others' writing."""
+    home = Path(account.pw_dir)
+    remedy = f"An administrator can mend it: mkhomedir_helper {account.pw_name}, or chown {account.pw_name}: {home}."
+    try:
+        found = home.stat()
+    except OSError as error:
+        raise Refused(f"The home folder {home} cannot be used: {error.strerror}.", remedy=remedy) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.pw_uid:
+        owner = "is not a folder" if not stat.S_ISDIR(found.st_mode) else f"belongs to user id {found.st_uid}"
+        raise Refused(f"The home folder {home} {owner}, not to {account.pw_name}.", remedy=remedy)
+
+
+def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, runtime: Path) -> dict[str, str]:
+    """Return the whole environment of a user's server: what a login gives, the hub's variables, and no others."""
+    return {
+        "HOME": account.pw_dir,
+        "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
+        "SHELL": account.pw_shell or "/bin/sh",
+        "LANG": "C.UTF-8",
+        "PATH": f"{site.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+        **launch.env,
+    }
+
+
+def log_path(site: Site, user: str, server: str) -> Path:
+    """Where a server's output goes: `ada.log`, and `ada.second.log` for her server `second`."""
+    name = f"{user}.{quote(server, safe='')}" if server else user
+    return site.logs / "users" / f"{name if len(name) <= 200 else server_key(user, server)}.log"
+
+
+def open_place(site: Site, account: pwd.struct_passwd, launch: Launch) -> tuple[socket.socket, Path]:
+    """Make the server's folder below `site.servers`; return its listening socket and the user's runtime folder.
+
+    The folder and the socket stay root's: only the hub's group may connect, the user cannot replace them.
+    """
+    place = site.servers / launch.key
+    place.mkdir(mode=0o711, exist_ok=True)
+    place.chmod(0o711)
+    runtime = place / "run"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    group = -1
+    if site.privileged:
+        group = pwd.getpwnam(site.account).pw_gid
+        os.chown(runtime, account.pw_uid, account.pw_gid)
+    return wire.listen(place / "http.sock", 0o660, group), runtime
+
+
+def record(site: Site, launch: Launch, uid: int, group: str) -> None:
+    """Write down what a restarted fork server must know to find this server again."""
+    me = Process.me()
+    text = json.dumps(
+        {"user": launch.user, "server": launch.server, "uid": uid, "pid": me.pid, "started": me.started, "group": group}
+    )
+    path = site.servers / launch.key / "server.json"
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def become(account: pwd.struct_passwd, env: dict[str, str], log: Path, *, privileged: bool) -> None:
+    """Turn this process into one of the user's: session, output, signals, identity, environment, folder.
+
+    Afterwards it owns its own /proc entries again, as a process started by login would.
+    """
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    for source, target in ((null, 0), (out, 1), (out, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(out)
+    default_signals()
+    os.umask(0o022)
+    if privileged:
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    replace_environment(env)
+    os.chdir(account.pw_dir)
+
+
+def default_signals() -> None:
+    """Give every signal the handling that a fresh Python has."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if number in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+            continue
+        if number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_IGN)
+        elif number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def replace_environment(env: dict[str, str]) -> None:
+    """Make `env` the whole environment."""
+    os.environ.clear()
+    os.environ.update(env)

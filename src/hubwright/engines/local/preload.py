@@ -1,0 +1,112 @@
+"""What the fork server imports once, so that no user's server or kernel has to."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import multiprocessing
+import os
+import random
+import site
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from hubwright.errors import MachineError
+
+SERVER = (
+    "jupyterhub.singleuser.extension",
+    "jupyterlab.labapp",
+    "jupyter_lsp",
+    "jupyter_server_terminals",
+    "notebook_shim",
+    "hubwright.engines.local.server",
+    "hubwright.engines.local.extension",
+    "hubwright.engines.local.provisioner",
+)
+KERNEL = (
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "IPython.core.completer",
+    "jedi",
+    "matplotlib_inline.backend_inline",
+    "multiprocessing.util",
+    "hubwright.engines.local.kernel",
+)
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def threads() -> int:
+    """Return how many threads this process has, those of C libraries included."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 (a count, on a path that is not a folder of files)
+
+
+def load(names: Sequence[str]) -> None:
+    """Import modules, with BLAS libraries held to one thread; a process with more cannot fork safely.
+
+    Raises:
+        MachineError: a module cannot be imported, or its import started a thread that stays.
+    """
+    with ExitStack() as stack:
+        for variable in _ONE_THREAD:
+            os.environ[variable] = "1"
+            stack.callback(os.environ.pop, variable)
+        for name in names:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    importlib.import_module(name)
+            except ImportError as error:
+                raise MachineError(
+                    f"cannot be imported: {error}.",
+                    where=f"environments.default.preload: {name}",
+                    remedy="Install it, or take it off the list.",
+                ) from error
+            if threads() != 1:
+                raise MachineError(
+                    "starts a thread when it is imported, so it cannot be imported before a fork.",
+                    where=f"environments.default.preload: {name}",
+                    remedy="Take it off the list.",
+                )
+
+
+def settle() -> None:
+    """Move everything imported out of the garbage collector's sight, so that collections do not unshare its pages."""
+    gc.collect()
+    gc.freeze()
+
+
+def renew() -> None:
+    """After a fork: give this process secrets and random numbers of its own.
+
+    `random` reseeds itself (os.register_at_fork); numpy's old generator and multiprocessing's key do not.
+    """
+    random.seed()
+    multiprocessing.current_process().authkey = os.urandom(32)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+
+
+def thaw_home() -> None:
+    """After a fork: mend what was computed from the fork server's own home when it was imported."""
+    if labapp := sys.modules.get("jupyterlab.labapp"):
+        for name, value in (
+            ("user_settings_dir", labapp.get_user_settings_dir()),
+            ("workspaces_dir", labapp.get_workspaces_dir()),
+        ):
+            labapp.LabApp.class_traits()[name].default_value = value
+            labapp.LabApp._static_immutable_initial_values[name] = value
+    if trash := sys.modules.get("send2trash.plat_other"):
+        importlib.reload(trash)
+    if sysconfig := sys.modules.get("sysconfig"):
+        sysconfig._CONFIG_VARS = None
+    site.USER_BASE = site.USER_SITE = None
+
+
+def restore_blas(count: int) -> None:
+    """Give BLAS libraries `count` threads again, where one is loaded."""
+    if "numpy" in sys.modules:
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(count)

@@ -1,0 +1,186 @@
+"""A kernel provisioner that asks the kernel agent for a fork, and executes as usual what cannot be forked."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import site
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import LocalProvisioner
+
+from hubwright.engines.local import agent, launch
+from hubwright.machine.process import Process
+
+_STARTERS = ([], ["-Xfrozen_modules=off"])
+
+
+class ForkedKernel:
+    """A kernel forked by the agent, with the part of subprocess.Popen that jupyter_client uses."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its exit code, None while it runs; 1 where nobody could learn it."""
+        if self.returncode is None and not self.process.alive():
+            self.returncode = 1
+        return self.returncode
+
+    def wait(self) -> int | None:
+        """Return its exit code; for one that has ended."""
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to exactly this process."""
+        self.process.signal(number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+
+class AgentClient:
+    """The server's side of the pair; lives in the server's event loop."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.channel.setblocking(False)
+        self.numbers = itertools.count(1)
+        self.waiting: dict[int, asyncio.Future[ForkedKernel]] = {}
+        self.kernels: dict[int, ForkedKernel] = {}
+        self.alive = True
+        self._listening = False
+
+    async def start(self, connection_file: str, env: dict[str, str], folder: str) -> ForkedKernel | None:
+        """Return a forked kernel, or None when the agent is gone or the request too large for it."""
+        loop = asyncio.get_running_loop()
+        if not self._listening:
+            loop.add_reader(self.channel, self._read)
+            self._listening = True
+        number = next(self.numbers)
+        packet = json.dumps({"id": number, "file": connection_file, "env": env, "folder": folder}).encode()
+        if not self.alive or len(packet) > agent.PACKET:
+            return None
+        answer: asyncio.Future[ForkedKernel] = loop.create_future()
+        self.waiting[number] = answer
+        try:
+            self.channel.send(packet)
+            return await asyncio.wait_for(answer, 10)
+        except (OSError, TimeoutError):
+            return None
+        finally:
+            self.waiting.pop(number, None)
+
+    def _read(self) -> None:
+        try:
+            packet = self.channel.recv(agent.PACKET)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            packet = b""
+        if not packet:
+            self.alive = False
+            asyncio.get_running_loop().remove_reader(self.channel)
+            for answer in self.waiting.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionResetError())
+            return
+        message: dict[str, Any] = json.loads(packet)
+        if "ended" in message:
+            if kernel := self.kernels.pop(message["ended"], None):
+                kernel.returncode = message["code"]
+            return
+        kernel = self.kernels[message["pid"]] = ForkedKernel(Process(message["pid"], message["started"]))
+        answer = self.waiting.get(message["id"])
+        if answer and not answer.done():
+            answer.set_result(kernel)
+        else:
+            kernel.kill()
+
+
+_client: AgentClient | None = None
+
+
+def connect(channel: socket.socket) -> None:
+    """Use `channel` for every kernel of this process from now on."""
+    global _client
+    _client = AgentClient(channel)
+
+
+class ForkProvisioner(LocalProvisioner):
+    """Starts kernels of the server's own environment by a fork, all others as LocalProvisioner does."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Start a kernel; same contract as LocalProvisioner.launch_kernel."""
+        file = forkable(cmd, self.kernel_spec.env, Path(self.kernel_spec.resource_dir))
+        if file and _client:
+            env = {name: str(value) for name, value in kwargs.get("env", os.environ).items()}
+            kernel = await _client.start(file, env, kwargs.get("cwd") or str(Path.cwd()))
+            if kernel:
+                self.process: Any = kernel
+                self.pid = self.pgid = kernel.pid
+                return self.connection_info
+        info = await super().launch_kernel(cmd, **kwargs)
+        if self.pid:
+            _expose_to_oom(self.pid)
+        return info
+
+
+def forkable(cmd: list[str], env: dict[str, str], spec: Path) -> str:
+    """Return the connection file when a fork gives the same kernel as executing `cmd`; else an empty string.
+
+    It does when the command is this interpreter's plain ipykernel, the kernelspec is root's (or the service's own)
+    and adds no environment, and nothing of the user's hides a module that was imported before the fork.
+    """
+    flags, starter = cmd[1:-4], cmd[-4:-1]
+    if len(cmd) < 5 or Path(cmd[0]) != Path(sys.executable) or starter != ["-m", "ipykernel_launcher", "-f"]:
+        return ""
+    if flags not in _STARTERS or env or not _trusted(spec) or _hidden_modules():
+        return ""
+    return cmd[-1]
+
+
+def _trusted(folder: Path) -> bool:
+    try:
+        return folder.stat().st_uid in (0, Path(sys.prefix).stat().st_uid)
+    except OSError:
+        return False
+
+
+def _hidden_modules() -> bool:
+    """Whether a user's own folder on Python's path has a module that the fork already holds another copy of."""
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    for folder in filter(None, folders):
+        try:
+            names = {name.split(".")[0] for name in os.listdir(folder)}  # noqa: PTH208 (names are all that is wanted)
+        except OSError:
+            continue
+        if not names.isdisjoint(sys.modules):
+            return True
+    return bool([name for name in os.environ if name.startswith("PYTHON") and name != "PYTHONPATH"])
+
+
+def _expose_to_oom(pid: int) -> None:
+    """Let a kernel be ended before its server when memory is short; it inherited the server's protection."""
+    try:
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(launch.KERNEL_OOM))
+    except (FileNotFoundError, ProcessLookupError):
+        pass

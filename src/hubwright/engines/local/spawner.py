@@ -1,0 +1,182 @@
+"""The hub's side of the local engine: a JupyterHub spawner that asks the fork server and never blocks the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jupyterhub.spawner import Spawner
+from traitlets import Float, Int, Unicode
+
+from hubwright.engines.local import launch
+from hubwright.fields import Site, format_bytes, server_key
+from hubwright.machine import site_file, wire
+from hubwright.machine.process import Process
+
+_ANSWER = 15.0
+"""Seconds the fork server has to answer."""
+_LOG_TAIL = 4000
+
+
+class ServerNotStarted(Exception):
+    """A server did not start, for a reason that its user can read."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.jupyterhub_message = words
+
+
+class ForkSpawner(Spawner):
+    """Starts each server by a fork of the fork server, as its Unix user, within its limits."""
+
+    memory = Int(None, allow_none=True, config=True, help="Bytes of memory a server may take.")
+    cpu = Float(None, allow_none=True, config=True, help="Processors a server may take.")
+    processes = Int(None, allow_none=True, config=True, help="Processes and threads a server may have.")
+    stop_grace = Float(10, config=True, help="Seconds a server has to end by itself before it is ended.")
+    site_path = Unicode(config=True, help="The site.json of this service; $HUBWRIGHT_SITE by default.")
+
+    process: Process | None = None
+
+    @property
+    def site(self) -> Site:
+        """Where the service keeps its things."""
+        return site_file.load(Path(self.site_path or os.environ["HUBWRIGHT_SITE"]))
+
+    @property
+    def key(self) -> str:
+        """The server's name in paths."""
+        return server_key(self.user.name, self.name)
+
+    @property
+    def address(self) -> str:
+        """How the hub and Caddy reach the server: its Unix socket, as JupyterHub writes one."""
+        return f"http+unix://{quote(str(self.site.servers / self.key / 'http.sock'), safe='').lower()}:80"
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a server that an earlier hub started."""
+        super().load_state(state)
+        if "pid" in state:
+            self.process = Process(int(state["pid"]), int(state["started"]))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what a later hub needs to find the server."""
+        state: dict[str, Any] = super().get_state()
+        if self.process:
+            state |= {"pid": self.process.pid, "started": self.process.started}
+        return state
+
+    def clear_state(self) -> None:
+        """Forget the server."""
+        super().clear_state()
+        self.process = None
+
+    def get_env(self) -> dict[str, str]:
+        """Return the hub's variables for the server; a login's own are added where the account is known."""
+        env: dict[str, str] = super().get_env()
+        env["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:0{env['JUPYTERHUB_SERVICE_PREFIX']}"
+        env["HUBWRIGHT_SERVER"] = self.key
+        if self.memory:
+            env["MEM_LIMIT"] = str(self.memory)
+        if self.cpu:
+            env["CPU_LIMIT"] = str(self.cpu)
+        return env
+
+    async def start(self) -> str:
+        """Start the server; return its address once it answers requests.
+
+        Raises:
+            ServerNotStarted: with the reason in words.
+        """
+        site = self.site
+        limits = {"memory": self.memory, "cpu": self.cpu, "processes": self.processes}
+        request = {
+            "user": self.user.name,
+            "server": self.name,
+            "env": self.get_env(),
+            "args": self.get_args(),
+            "limits": limits,
+        }
+        await self._ask({"op": "stop", "key": self.key, "grace": self.stop_grace}, self.stop_grace + _ANSWER)
+        try:
+            async with _connected(site.start_socket) as (reader, writer):
+                writer.write(wire.encode(request))
+                answer = await _read(reader, _ANSWER)
+                if not answer.get("ok"):
+                    raise ServerNotStarted(f"{answer.get('error', 'No reason was given.')} {answer.get('remedy', '')}")
+                self.process = Process(answer["pid"], answer["started"])
+                ready = await _read(reader, self.start_timeout)
+        except (OSError, TimeoutError) as error:
+            raise ServerNotStarted(
+                f"The fork server does not answer ({error or type(error).__name__}). Please try again in a moment."
+            ) from error
+        if not ready.get("ready"):
+            raise ServerNotStarted(f"The server ended while it started.\n{self.log_tail()}")
+        return self.address
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server and everything it started; returns when all is gone."""
+        grace = 0.0 if now else self.stop_grace
+        answer = await self._ask({"op": "stop", "key": self.key, "grace": grace}, grace + _ANSWER)
+        while answer is None and self.process and self.process.alive():
+            await asyncio.sleep(0.5)
+            answer = await self._ask({"op": "stop", "key": self.key, "grace": grace}, grace + _ANSWER)
+        self.process = None
+
+    async def poll(self) -> int | None:
+        """Return None while the server runs, its exit code after; 0 where the code cannot be known.
+
+        While nobody can say, the answer is None: a fork server that is away for a moment ends no notebook. Its
+        absence does not hide an end either, since pid and start time are there for everyone to read.
+        """
+        if self.process is None:
+            return None if self._start_pending else 0
+        answer = await self._ask({"op": "poll", "key": self.key}, _ANSWER)
+        if answer and answer["state"] == "exited":
+            return int(answer["code"])
+        return None if self.process.alive() else 0
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Say what the start waits for."""
+        size = f" with up to {format_bytes(self.memory)} of memory" if self.memory else ""
+        yield {"progress": 30, "message": f"Starting your server{size}."}
+        yield {"progress": 60, "message": "Waiting for it to answer."}
+
+    def log_tail(self) -> str:
+        """Return the end of the server's log, for a person to read."""
+        try:
+            text = launch.log_path(self.site, self.user.name, self.name).read_bytes()[-_LOG_TAIL:].decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-15:])
+
+    async def _ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any] | None:
+        """Ask on the control socket; None when nobody answers."""
+        try:
+            async with _connected(self.site.fork_socket) as (reader, writer):
+                writer.write(wire.encode(request))
+                answer = await _read(reader, timeout)
+        except (OSError, TimeoutError):
+            return None
+        return answer if answer.get("ok") else None
+
+
+@asynccontextmanager
+async def _connected(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_unix_connection(str(path), limit=wire.LIMIT)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def _read(reader: asyncio.StreamReader, timeout: float) -> dict[str, Any]:
+    """Return the next message; an empty one when the other side hung up."""
+    line = await asyncio.wait_for(reader.readline(), timeout)
+    found: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
+    return found

@@ -1,0 +1,110 @@
+"""The forked child, from reading the hub's request until it is a user's notebook server."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import socket
+import sys
+from typing import NoReturn
+
+from setproctitle import setproctitle
+
+from hubwright.engines.local import agent, launch, server
+from hubwright.errors import HubwrightError, MachineError, Refused
+from hubwright.fields import Site
+from hubwright.machine import cgroups, policy, wire
+from hubwright.machine.process import Process
+
+
+_ARGUMENTS: list[str] = []
+
+
+def prepare() -> None:
+    """Once, in the fork server: find out what is the same for every user and costs time."""
+    _ARGUMENTS.extend((*server.ARGUMENTS, *server.language_servers()))
+
+
+def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> NoReturn:
+    """Read the request, become the server it wants, and serve; a refusal goes to the caller in words.
+
+    Args:
+        site: where the service keeps its things.
+        hierarchy: where control groups are made.
+        caller: the hub's connection; gets one answer, and later `{"ready":true}`.
+        parent: the pair to the fork server, which knows what runs already.
+    """
+    code = 1
+    try:
+        _serve(site, hierarchy, caller, parent)
+        code = 0
+    except HubwrightError as error:
+        caller.sendall(wire.encode({"ok": False, "error": error.problem.what, "remedy": error.problem.remedy}))
+    except SystemExit as leave:
+        code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> None:
+    wanted = launch.Launch.parse(wire.receive(caller, 5))
+    account = _account(site, wanted.user)
+    launch.check_home(account)
+    if missing := hierarchy.missing(wanted.limits):
+        raise MachineError(f"{wanted.user}'s server is not started: {missing}.", remedy="Leave that limit out.")
+    group = hierarchy.group(f"user.{account.pw_uid}", wanted.key) if hierarchy.mounts else None
+    me = Process.me()
+    parent.send(
+        json.dumps(
+            {
+                "key": wanted.key,
+                "user": wanted.user,
+                "server": wanted.server,
+                "started": me.started,
+                "group": group.path if group else "",
+            }
+        ).encode()
+    )
+    if parent.recv(16) != b"go":
+        raise Refused(f"{wanted.user}'s server {wanted.server!r} is running already.", remedy="Stop it first.")
+    parent.close()
+    if group:
+        group.make()
+        group.limit(wanted.limits)
+        group.enter(me.pid)
+    listener, runtime = launch.open_place(site, account, wanted)
+    launch.record(site, wanted, account.pw_uid, group.path if group else "")
+    env = launch.user_environment(site, account, wanted, runtime)
+    launch.become(account, env, launch.log_path(site, wanted.user, wanted.server), privileged=site.privileged)
+    setproctitle(f"notebook-server {wanted.user}/{wanted.server}")
+    cpus = max(1, round(wanted.limits.cpu or len(os.sched_getaffinity(0))))
+    kernels = agent.fork(wanted.user, wanted.server, cpus, [listener.fileno(), caller.fileno()])
+    caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
+    sys.argv = ["jupyterhub-singleuser"]
+    server.serve(listener, caller, kernels, (*_ARGUMENTS, *wanted.args))
+
+
+def _account(site: Site, user: str) -> pwd.struct_passwd:
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError as error:
+        raise Refused(f"This machine has no account {user!r}.") from error
+    if not site.privileged:
+        if account.pw_uid != os.getuid():
+            raise Refused(
+                f"Only {pwd.getpwuid(os.getuid()).pw_name} can have a server here: the service was not started by root."
+            )
+        return account
+    groups = {grp.getgrgid(gid).gr_name for gid in os.getgrouplist(user, account.pw_gid)}
+    refusal = policy.Policy.load(site.policy).may_serve(account, groups)
+    if refusal:
+        raise refusal
+    return account

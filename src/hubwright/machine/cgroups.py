@@ -1,0 +1,259 @@
+"""Control groups, version 2 or 1: one folder a user, one below it a server, with limits that really hold.
+
+Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/. Standard library only: the fork server
+imports it as root.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubwright.errors import MachineError
+
+CONTROLLERS = ("memory", "cpu", "pids")
+_PERIOD = 100_000
+"""Microseconds over which a processor limit is counted (the kernel's default)."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server may take; None is no limit."""
+
+    memory: int | None = None
+    """Bytes, swap included where the machine counts it."""
+    cpu: float | None = None
+    """Processors; 0.5 is half of one."""
+    processes: int | None = None
+    """Processes and threads together."""
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The controllers without which these limits would be words."""
+        values = zip(CONTROLLERS, (self.memory, self.cpu, self.processes), strict=True)
+        return tuple(name for name, value in values if value is not None)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a group takes now."""
+
+    memory: int
+    """Bytes in use, without file pages the kernel would drop first."""
+    cpu: float
+    """Seconds of processor time since the group was made."""
+    processes: int
+    oom_kills: int
+    """How many processes the kernel ended because the group was at its memory limit."""
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Where groups can be made on this machine: a mount point for each controller; with version 2 all the same."""
+
+    version: int
+    mounts: dict[str, Path]
+    base: str
+    """The folder below each mount that belongs to this service."""
+
+    def missing(self, limits: Limits) -> str:
+        """Return a sentence about what cannot be enforced here, empty when everything can."""
+        absent = [name for name in limits.wanted if name not in self.mounts]
+        if not absent:
+            return ""
+        return f"this machine cannot enforce a limit on {' and '.join(absent)} (no such control group controller)"
+
+    def group(self, *names: str) -> Group:
+        """Return the group `names[0]/names[1]` below this service's own; nothing is made yet."""
+        return Group(self, "/".join((self.base, *names)))
+
+
+@dataclass(frozen=True)
+class Group:
+    """One control group, in every controller's tree."""
+
+    hierarchy: Hierarchy
+    path: str
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Its folder in each tree, once each."""
+        return tuple(dict.fromkeys(mount / self.path for mount in self.hierarchy.mounts.values()))
+
+    def _folder(self, controller: str) -> Path | None:
+        mount = self.hierarchy.mounts.get(controller)
+        return mount / self.path if mount else None
+
+    def make(self) -> None:
+        """Make the group and those above it, ready to hold limits; as often as one likes."""
+        for folder in self.folders:
+            mount = next(m for m in self.hierarchy.mounts.values() if folder.is_relative_to(m))
+            steps = folder.relative_to(mount).parts
+            for depth in range(len(steps)):
+                parent = mount.joinpath(*steps[:depth])
+                if self.hierarchy.version == 2:
+                    _enable(parent, tuple(self.hierarchy.mounts))
+                (parent / steps[depth]).mkdir(mode=0o755, exist_ok=True)
+                if self.hierarchy.version == 1 and folder.is_relative_to(
+                    self.hierarchy.mounts.get("memory", folder / "x")
+                ):
+                    _try_write(parent / steps[depth] / "memory.use_hierarchy", "1")
+
+    def limit(self, limits: Limits) -> None:
+        """Set the limits.
+
+        Raises:
+            MachineError: one of them cannot be enforced on this machine.
+        """
+        if missing := self.hierarchy.missing(limits):
+            raise MachineError(missing, remedy="Leave the limit out, or boot with control groups (cgroup v2).")
+        new = self.hierarchy.version == 2
+        if (folder := self._folder("memory")) and limits.memory is not None:
+            if new:
+                _write(folder / "memory.max", str(limits.memory))
+                _try_write(folder / "memory.swap.max", "0")
+            else:
+                _write(folder / "memory.limit_in_bytes", str(limits.memory))
+                _try_write(folder / "memory.memsw.limit_in_bytes", str(limits.memory))
+        if (folder := self._folder("cpu")) and limits.cpu is not None:
+            quota = max(1000, round(limits.cpu * _PERIOD))
+            if new:
+                _write(folder / "cpu.max", f"{quota} {_PERIOD}")
+            else:
+                _write(folder / "cpu.cfs_period_us", str(_PERIOD))
+                _write(folder / "cpu.cfs_quota_us", str(quota))
+        if (folder := self._folder("pids")) and limits.processes is not None:
+            _write(folder / "pids.max", str(limits.processes))
+
+    def enter(self, pid: int) -> None:
+        """Move a process, with all its threads, into the group."""
+        for folder in self.folders:
+            _write(folder / "cgroup.procs", str(pid))
+
+    def pids(self) -> list[int]:
+        """Return the processes in it now."""
+        for folder in self.folders:
+            try:
+                return [int(word) for word in (folder / "cgroup.procs").read_text().split()]
+            except FileNotFoundError:
+                continue
+        return []
+
+    def usage(self) -> Usage:
+        """Return what it takes now; zeros for a group that is not there."""
+        new = self.hierarchy.version == 2
+        memory = self._folder("memory")
+        held = dropped = kills = 0
+        if memory:
+            held = _number(memory / ("memory.current" if new else "memory.usage_in_bytes"))
+            dropped = _keyed(memory / "memory.stat", "inactive_file" if new else "total_inactive_file")
+            kills = _keyed(memory / ("memory.events" if new else "memory.oom_control"), "oom_kill")
+        spent = 0.0
+        if new and (cpu := self._folder("cpu")):
+            spent = _keyed(cpu / "cpu.stat", "usage_usec") / 1e6
+        elif account := self._folder("cpuacct"):
+            spent = _number(account / "cpuacct.usage") / 1e9
+        pids = self._folder("pids")
+        return Usage(max(0, held - dropped), spent, _number(pids / "pids.current") if pids else 0, kills)
+
+    def oom_file(self) -> Path | None:
+        """The file in which the kernel counts the processes it ended for memory."""
+        folder = self._folder("memory")
+        name = "memory.events" if self.hierarchy.version == 2 else "memory.oom_control"
+        return folder / name if folder else None
+
+    def kill(self) -> None:
+        """End every process in it with SIGKILL, also those that fork while it looks."""
+        if self.hierarchy.version == 2 and _try_write(self.folders[0] / "cgroup.kill", "1"):
+            return
+        for _ in range(50):
+            pids = self.pids()
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            if not pids:
+                return
+            time.sleep(0.005)
+
+    def remove(self) -> bool:
+        """Remove the empty group; False while something is left in it."""
+        gone = True
+        for folder in self.folders:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError:
+                gone = False
+        return gone
+
+
+def find(base: str, mountinfo: str | None = None) -> Hierarchy:
+    """Return where this machine keeps control groups.
+
+    Args:
+        base: the folder below each mount that groups are made in, `hubwright-1a2b3c4d`.
+        mountinfo: the text of /proc/self/mountinfo, see proc(5).
+    """
+    text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+    unified: Path | None = None
+    old: dict[str, Path] = {}
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        mount = Path(left.split()[4])
+        if kind == "cgroup2":
+            unified = mount
+        elif kind == "cgroup":
+            old |= {name: mount for name in options.split(",") if name in (*CONTROLLERS, "cpuacct")}
+    if unified and not old:
+        controllers = _read(unified / "cgroup.controllers").split()
+        return Hierarchy(2, {name: unified for name in CONTROLLERS if name in controllers}, base)
+    return Hierarchy(1, old, base)
+
+
+def _enable(folder: Path, controllers: tuple[str, ...]) -> None:
+    active = _read(folder / "cgroup.subtree_control").split()
+    for name in controllers:
+        if name not in active:
+            _write(folder / "cgroup.subtree_control", f"+{name}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise MachineError(f"cannot write {text} ({error.strerror})", where=str(path)) from error
+
+
+def _try_write(path: Path, text: str) -> bool:
+    try:
+        path.write_text(text)
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int:
+    text = _read(path).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _keyed(path: Path, key: str) -> int:
+    for line in _read(path).splitlines():
+        name, _, value = line.partition(" ")
+        if name == key:
+            return int(value)
+    return 0
