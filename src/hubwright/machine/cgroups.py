@@ -193,6 +193,11 @@ class Group:
         return gone
 
 
+def count_oom_kills(file: Path) -> int:
+    """Return how many processes the kernel ended for memory, from a group's `oom_file`."""
+    return _keyed(file, "oom_kill")
+
+
 def find(base: str, mountinfo: str | None = None) -> Hierarchy:
     """Return where this machine keeps control groups.
 

@@ -1,4 +1,4 @@
-"""How the privileged programs are spoken to: Unix sockets, one JSON line each way, and the kernel's word on who calls."""
+"""How the privileged programs are spoken to: Unix sockets, a JSON line each way, and the kernel's word on who calls."""
 
 from __future__ import annotations
 

@@ -9,8 +9,22 @@ from typing import Any
 
 from tornado.ioloop import PeriodicCallback
 
+from hubwright.fields import format_bytes
+from hubwright.machine.cgroups import count_oom_kills
+
 BUSY_PERIOD = 30.0
 """Seconds between looks at which kernels compute."""
+MEMORY_PERIOD = 2.0
+"""Seconds between looks at whether the kernel ended a process."""
+NOTICE = "https://hubwright.readthedocs.io/events/notice/v1"
+SCHEMA = {
+    "$id": NOTICE,
+    "version": "1",
+    "title": "A notice for the user",
+    "type": "object",
+    "properties": {"message": {"type": "string"}, "level": {"enum": ["info", "warning", "error"]}},
+    "required": ["message", "level"],
+}
 
 
 def keep_busy_fresh(server: Any) -> None:
@@ -22,9 +36,39 @@ def keep_busy_fresh(server: Any) -> None:
             kernel.last_activity = kernels.last_kernel_activity = datetime.now(UTC)
 
 
+class MemoryWatch:
+    """Tells the user when the Linux kernel ended one of his processes at his memory limit."""
+
+    def __init__(self, server: Any, file: Path, limit: int) -> None:
+        self.server = server
+        self.file = file
+        self.limit = limit
+        self.seen = count_oom_kills(file)
+
+    def look(self) -> None:
+        """Emit a notice for what was ended since the last look."""
+        count = count_oom_kills(self.file)
+        new, self.seen = count - self.seen, max(count, self.seen)
+        if new > 0:
+            self.server.event_logger.emit(schema_id=NOTICE, data={"message": self.words(new), "level": "error"})
+
+    def words(self, count: int) -> str:
+        """Return the notice for `count` processes."""
+        what = "One of your processes was" if count == 1 else f"{count} of your processes were"
+        return (
+            f"{what} ended: together your notebooks and terminals reached the memory limit of "
+            f"{format_bytes(self.limit)}. A kernel that was ended starts again empty; your files and your other notebooks are untouched. "
+            "Load less at a time, or close what you do not need."
+        )
+
+
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": "hubwright.engines.local.extension"}]
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
     PeriodicCallback(lambda: keep_busy_fresh(server), BUSY_PERIOD * 1000).start()
+    file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
+    if file and limit:
+        server.event_logger.register_event_schema(SCHEMA)
+        PeriodicCallback(MemoryWatch(server, Path(file), int(limit)).look, MEMORY_PERIOD * 1000).start()

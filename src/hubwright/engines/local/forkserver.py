@@ -283,11 +283,13 @@ class ForkServer:
         server = self.servers.get(str(request.get("key")))
         if server is None:
             return {"ok": True, "state": "unknown"}
-        if server.code is not None:
+        if server.code is not None and operation != "log":
             return {"ok": True, "state": "exited", "code": server.code}
         match operation:
             case "poll":
                 return {"ok": True, "state": "running", "pid": server.process.pid, "started": server.process.started}
+            case "log":
+                return {"ok": True, "state": "running", "text": places.log_tail(self.site, server.user, server.name)}
             case "wait":
                 server.waiters.append(connection)
                 return None

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubwright.engines.local import launch
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate
 from hubwright.machine.process import Process
@@ -62,6 +63,16 @@ def recorded(site: Site) -> Iterator[Recorded]:
 def remove(site: Site, key: str) -> None:
     """Remove a server's folder."""
     shutil.rmtree(site.servers / key, ignore_errors=True)
+
+
+def log_tail(site: Site, user: str, server: str, size: int = 4000) -> str:
+    """Return the last lines that a server wrote, at most `size` bytes."""
+    try:
+        with launch.log_path(site, user, server).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-15:])
+    except OSError:
+        return ""
 
 
 def end_strays(key: str) -> None:

@@ -100,7 +100,7 @@ def thaw_home() -> None:
     if trash := sys.modules.get("send2trash.plat_other"):
         importlib.reload(trash)
     if sysconfig := sys.modules.get("sysconfig"):
-        sysconfig._CONFIG_VARS = None
+        sysconfig._CONFIG_VARS = None  # type: ignore[attr-defined]
     site.USER_BASE = site.USER_SITE = None
 
 

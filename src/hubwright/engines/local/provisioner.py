@@ -19,7 +19,7 @@ from jupyter_client.provisioning import LocalProvisioner
 from hubwright.engines.local import agent, launch
 from hubwright.machine.process import Process
 
-_STARTERS = ([], ["-Xfrozen_modules=off"])
+_STARTERS: tuple[list[str], ...] = ([], ["-Xfrozen_modules=off"])
 
 
 class ForkedKernel:
@@ -107,9 +107,9 @@ class AgentClient:
                 kernel.returncode = message["code"]
             return
         kernel = self.kernels[message["pid"]] = ForkedKernel(Process(message["pid"], message["started"]))
-        answer = self.waiting.get(message["id"])
-        if answer and not answer.done():
-            answer.set_result(kernel)
+        asked = self.waiting.get(message["id"])
+        if asked and not asked.done():
+            asked.set_result(kernel)
         else:
             kernel.kill()
 

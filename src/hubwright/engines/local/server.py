@@ -10,14 +10,14 @@ from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
 from hubwright.engines.local import preload, provisioner
 
-_SHELL = "echo 500 >/proc/self/oom_score_adj 2>/dev/null; exec \"${SHELL:-/bin/sh}\" -l"
+_SHELL = 'echo 500 >/proc/self/oom_score_adj 2>/dev/null; exec "${SHELL:-/bin/sh}" -l'
 ARGUMENTS = (
     "--ServerApp.jpserver_extensions={'hubwright.engines.local.extension': True}",
     "--ConnectionFileMixin.transport=ipc",
     "--KernelProvisionerFactory.default_provisioner_name=hubwright-fork",
     f"--ServerApp.terminado_settings={{'shell_command': ['/bin/sh', '-c', {_SHELL!r}]}}",
 )
-"""What every server is told: kernels on Unix sockets, forked where they can be, terminals that memory limits hit first."""
+"""What every server is told: kernels on Unix sockets, forked where they can be; terminals that a full memory hits first."""
 
 
 class HandedServerApp(ServerApp):

@@ -14,14 +14,12 @@ from urllib.parse import quote
 from jupyterhub.spawner import Spawner
 from traitlets import Float, Int, Unicode
 
-from hubwright.engines.local import launch
 from hubwright.fields import Site, format_bytes, server_key
 from hubwright.machine import site_file, wire
 from hubwright.machine.process import Process
 
 _ANSWER = 15.0
 """Seconds the fork server has to answer."""
-_LOG_TAIL = 4000
 
 
 class ServerNotStarted(Exception):
@@ -116,7 +114,8 @@ class ForkSpawner(Spawner):
                 f"The fork server does not answer ({error or type(error).__name__}). Please try again in a moment."
             ) from error
         if not ready.get("ready"):
-            raise ServerNotStarted(f"The server ended while it started.\n{self.log_tail()}")
+            log = await self._ask({"op": "log", "key": self.key}, _ANSWER) or {}
+            raise ServerNotStarted(f"The server ended while it started.\n{log.get('text', '')}")
         return self.address
 
     async def stop(self, now: bool = False) -> None:
@@ -146,14 +145,6 @@ class ForkSpawner(Spawner):
         size = f" with up to {format_bytes(self.memory)} of memory" if self.memory else ""
         yield {"progress": 30, "message": f"Starting your server{size}."}
         yield {"progress": 60, "message": "Waiting for it to answer."}
-
-    def log_tail(self) -> str:
-        """Return the end of the server's log, for a person to read."""
-        try:
-            text = launch.log_path(self.site, self.user.name, self.name).read_bytes()[-_LOG_TAIL:].decode(errors="replace")
-        except OSError:
-            return ""
-        return "\n".join(text.splitlines()[-15:])
 
     async def _ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any] | None:
         """Ask on the control socket; None when nobody answers."""

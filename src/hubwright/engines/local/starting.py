@@ -18,7 +18,6 @@ from hubwright.fields import Site
 from hubwright.machine import cgroups, policy, wire
 from hubwright.machine.process import Process
 
-
 _ARGUMENTS: list[str] = []
 
 
@@ -83,6 +82,8 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     listener, runtime = launch.open_place(site, account, wanted)
     launch.record(site, wanted, account.pw_uid, group.path if group else "")
     env = launch.user_environment(site, account, wanted, runtime)
+    if group and (file := group.oom_file()):
+        env["HUBWRIGHT_OOM_FILE"] = str(file)
     launch.become(account, env, launch.log_path(site, wanted.user, wanted.server), privileged=site.privileged)
     setproctitle(f"notebook-server {wanted.user}/{wanted.server}")
     cpus = max(1, round(wanted.limits.cpu or len(os.sched_getaffinity(0))))
