@@ -1,0 +1,131 @@
+"""The one rule whom the privileged programs may serve. Standard library only: root's programs import it.
+
+`hubwright up`, run by root, compiles hub.yaml to `site.policy`, a root-owned file. The hub's account cannot change it,
+so a hub that was taken over cannot reach accounts that root did not name.
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hubwright.errors import MachineError, Refused
+from hubwright.machine.accounts import USERS_GROUP
+
+PRIVILEGED_GROUPS = frozenset({"root", "sudo", "wheel", "admin", "shadow", "disk", "docker", "lxd"})
+"""Whoever is in one of them can become root."""
+_NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
+_FIRST_PERSON = 1000
+_NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Whom to serve: everybody, members of groups, or single people; `admit` lists privileged accounts by name."""
+
+    all: bool = False
+    groups: frozenset[str] = frozenset({USERS_GROUP})
+    users: frozenset[str] = frozenset()
+    admit: frozenset[str] = frozenset()
+
+    @classmethod
+    def load(cls, path: Path, *, owner: int = 0) -> Policy:
+        """Return the policy in a JSON file that belongs to user id `owner` and that nobody else may write.
+
+        Raises:
+            MachineError: it is missing, damaged, or somebody else's; nobody is served then.
+        """
+        remedy = 'Run "hubwright up" again: it writes it anew.'
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_uid != owner or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
+                    raise MachineError("This file can be written by others than root.", where=str(path), remedy=remedy)
+                return cls.parse(json.loads(file.read()))
+        except (OSError, ValueError, TypeError) as error:
+            raise MachineError(f"The policy cannot be read: {error}.", where=str(path), remedy=remedy) from error
+
+    @classmethod
+    def parse(cls, found: Any) -> Policy:
+        """Return the policy of `{"all": bool, "groups": [...], "users": [...], "admit": [...]}`, every key optional.
+
+        Raises:
+            TypeError, ValueError: anything else, also an unknown key.
+        """
+        if not isinstance(found, dict) or found.keys() - {"all", "groups", "users", "admit"}:
+            raise ValueError("it is not an object with the keys all, groups, users and admit")
+        names = {}
+        for key in ("groups", "users", "admit"):
+            listed = found.get(key, [])
+            if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+                raise TypeError(f"{key} is not a list of names")
+            names[key] = frozenset(listed)
+        everybody = found.get("all", False)
+        if not isinstance(everybody, bool):
+            raise TypeError("all is neither true nor false")
+        return cls(everybody, names["groups"] | {USERS_GROUP}, names["users"], names["admit"])
+
+
+def may_serve(policy: Policy, entry: pwd.struct_passwd, groups: Iterable[str]) -> Refused | None:
+    """Return None when the account may be served, else the refusal in words, to raise or to send.
+
+    Args:
+        policy: whom root lets in.
+        entry: the account.
+        groups: names of every group it is in, its first one included (`group_names`).
+    """
+    mine = frozenset(groups)
+    name = entry.pw_name
+    if name not in policy.admit and (why := _privileged(entry, mine)):
+        return Refused(
+            f'The account "{name}" {why}, so Hubwright does not serve it.',
+            remedy=f'Root can list it in hub.yaml: `engine: {{admit: ["{name}"]}}`.',
+        )
+    if policy.all or name in policy.users or mine & policy.groups:
+        return None
+    return Refused(
+        f'The account "{name}" may not use this service.', remedy=f'Root can add it: "hubwright user add {name}".'
+    )
+
+
+def group_names(entry: pwd.struct_passwd) -> list[str]:
+    """Return the names of every group an account is in, its first one first; ids without a name are left out."""
+    names = []
+    for gid in [entry.pw_gid, *os.getgrouplist(entry.pw_name, entry.pw_gid)]:
+        try:
+            name = grp.getgrgid(gid).gr_name
+        except KeyError:
+            continue
+        if name not in names:
+            names.append(name)
+    return names
+
+
+def find_account(name: str) -> pwd.struct_passwd | None:
+    """Return the account called exactly `name`, or None; aliases that resolve to another name do not count."""
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+    return entry if entry.pw_name == name else None
+
+
+def _privileged(entry: pwd.struct_passwd, groups: frozenset[str]) -> str:
+    if entry.pw_uid == 0:
+        return "is root"
+    if entry.pw_uid < _FIRST_PERSON or entry.pw_uid == _NOBODY:
+        return "is a system account"
+    if Path(entry.pw_shell).name in _NO_LOGIN:
+        return f"has no login shell ({entry.pw_shell})"
+    if entry.pw_gid == 0:
+        return "has root's group"
+    if near := sorted(groups & PRIVILEGED_GROUPS):
+        return f"can become root (it is in the group {near[0]})"
+    return ""
