@@ -53,7 +53,7 @@ def lock(site: Site) -> int:
 
     `Refused` says which `up` runs already, and at which address.
     """
-    descriptor = os.open(site.run / "up.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(site.run / "up.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -72,7 +72,7 @@ def make_folders(site: Site) -> None:
     """
     if not site.privileged:
         _make_parents(site.state.parent, 0o755)
-        _make_parents(site.run.parent, 0o700)
+        make_folder(site.run.parent, 0o700)
         for folder in (site.state, site.run, site.secrets, site.logs, _user_logs(site)):
             make_folder(folder, 0o700)
         for folder in (site.static, site.routes, site.servers):
@@ -83,7 +83,7 @@ def make_folders(site: Site) -> None:
     ours = Owner(0, Owner.of(site.account).gid)
     root = Owner(0, 0)
     _make_parents(site.state.parent, 0o755)
-    _make_parents(site.run.parent, 0o755)
+    make_folder(site.run.parent, 0o755, root)
     make_folder(site.state, 0o1770, ours)
     make_folder(site.run, 0o1771, ours)
     make_folder(site.secrets, 0o1770, ours)
@@ -128,8 +128,6 @@ def _make_parents(folder: Path, mode: int) -> None:
     for parent in (*reversed(folder.parents), folder):
         if not parent.exists():
             make_folder(parent, mode)
-    if folder.name.startswith("hubwright-") or folder.name == "hubwright":
-        make_folder(folder, mode)  # ours by its name: check that nobody made it before us
 
 
 def _running(told: bytes) -> str:

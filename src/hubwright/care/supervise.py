@@ -1,0 +1,183 @@
+"""The supervisor behind `hubwright up`: starts the parts, watches them, and stops what it started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from hubwright.care import ground
+from hubwright.care.listeners import open_listeners
+from hubwright.care.log import bound, last_lines
+from hubwright.care.part import Part
+from hubwright.care.signals import Requests, adopt_orphans
+from hubwright.care.voice import Voice
+from hubwright.care.watch import Watch, read_ledger
+from hubwright.errors import HubwrightError, NotRunning
+from hubwright.fields import Site
+from hubwright.machine import wire
+
+FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB = "fork-server", "account-helper", "caddy", "hub"
+NOTEBOOKS = "notebooks"
+LEDGER = "parts.json"
+_START = 90.0
+"""Seconds a start may take before it counts as failed."""
+_QUIET = 2.0
+"""Seconds after which a wait is told."""
+_GRACE = 5.0
+"""Seconds that notebooks get to end when everything is stopped."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is supervised; the real one is made by `service.compose`."""
+
+    parts: Callable[[Site], Sequence[Part]]
+    """Called once, when both sockets are bound and `internal_port` is known."""
+    answers: Callable[[Site], bool]
+    """Whether a browser would see the login page now."""
+    opened: Callable[[Site], None]
+    """Called once, when it answers."""
+
+
+def up(site: Site, service: Service, voice: Voice, *, keep: bool = False) -> None:
+    """Run the service until it is asked to stop by SIGINT, SIGTERM or SIGHUP; a second request hastens.
+
+    `keep` leaves the notebooks, and the fork server, running. What an earlier, killed `up` left running is adopted.
+    `Refused` when another `up` runs this service, `MachineError` when the machine lacks something, `NotRunning`
+    when a part does not come up; what was started is stopped before any of these is raised.
+    """
+    ground.check_environment(site)
+    ground.make_folders(site)
+    held = ground.lock(site)
+    try:
+        ground.make_secrets(site)
+        noted = read_ledger(site.run / LEDGER)
+        caddy = noted[CADDY][0] if CADDY in noted else None
+        listeners = open_listeners(site, caddy)
+        try:
+            site = replace(site, internal_port=listeners.internal_port)
+            with Requests.listen() as requests:
+                adopt_orphans()
+                watch = Watch(site.run / LEDGER, voice, wakeup=requests.wakeup, reap=True)
+                _run(_Run(site, service, voice, requests, watch), keep)
+        finally:
+            listeners.close()
+    finally:
+        os.close(held)
+
+
+@dataclass
+class _Run:
+    site: Site
+    service: Service
+    voice: Voice
+    requests: Requests
+    watch: Watch
+
+
+def _run(run: _Run, keep: bool) -> None:
+    parts = run.service.parts(run.site)
+    adopted: list[str] = []
+    try:
+        adopted = run.watch.start(parts)
+        if adopted:
+            run.voice.say(f"Found running, and adopted: {', '.join(adopted)}.")
+        _await_start(run, parts)
+    except HubwrightError:
+        _stop(run, keep=keep or FORK_SERVER in adopted)
+        raise
+    if not run.requests.stops:
+        run.service.opened(run.site)
+    checked = time.monotonic()
+    while not run.requests.stops:
+        run.watch.step(5)
+        if time.monotonic() - checked >= 4:
+            checked = time.monotonic()
+            with suppress(HubwrightError):  # a full disk: tried again in a moment
+                bound(ground.log_folders(run.site))
+    _stop(run, keep=keep)
+
+
+def _await_start(run: _Run, parts: Sequence[Part]) -> None:
+    """Wait until every part is ready and the page answers, or until somebody stops it."""
+    began = time.monotonic()
+    pending = list(parts)
+
+    def done() -> bool:
+        pending[:] = [part for part in pending if not part.ready()]
+        if time.monotonic() - began > _QUIET:
+            names = ", ".join(part.name for part in pending) or "login page"
+            run.voice.wait(f"Waiting for {names} ({time.monotonic() - began:.0f} s)")
+        stuck = [part.name for part in pending if run.watch.looping(part.name)]
+        return bool(run.requests.stops or stuck or (not pending and run.service.answers(run.site)))
+
+    finished = run.watch.until(done, _START)
+    run.voice.wait("")
+    if run.requests.stops or (finished and not pending):
+        return
+    failed = next((part for part in pending if run.watch.looping(part.name)), pending[0] if pending else parts[-1])
+    why = "fails again and again" if run.watch.looping(failed.name) else f"was not ready after {_START:g} s"
+    lines = "".join(f"\n  {line}" for line in last_lines(failed.log, 12))
+    raise NotRunning(f"The {failed.name} {why}. Its log, {failed.log}, ends:{lines}")
+
+
+def _stop(run: _Run, *, keep: bool) -> None:
+    """Hub first, then the notebooks, then the rest; with `keep` notebooks and fork server stay."""
+    run.voice.say("Stopping; the notebooks stay." if keep else "Stopping.")
+    late = []
+    for name in (HUB, *(() if keep else (NOTEBOOKS,)), ACCOUNT_HELPER, CADDY, *(() if keep else (FORK_SERVER,))):
+        if name == NOTEBOOKS:
+            _stop_notebooks(run)
+        elif not run.watch.stop(name, hurry=run.requests.hurry):
+            late.append(name)
+    run.watch.forget()
+    run.watch.reap()
+    if late:
+        run.voice.warn(f"Could not be stopped: {', '.join(late)}.")
+
+
+def _stop_notebooks(run: _Run) -> None:
+    """Have the fork server end every notebook, for at most a few seconds more than their grace."""
+    path = run.site.fork_socket
+
+    def running() -> int | None:
+        try:
+            return len(wire.call(path, {"op": "list"}, timeout=2).get("servers", ()))
+        except NotRunning:
+            return None
+
+    run.watch.until(lambda: running() is not None or run.watch.looping(FORK_SERVER), 10)  # it may be down just now
+    if (count := running()) is None:
+        run.voice.warn("The fork server does not answer: notebooks may still run. See them with ps.")
+        return
+    if not count:
+        return
+    run.voice.wait(f"Stopping {count} notebook server{'s' if count > 1 else ''}")
+    end = time.monotonic() + _GRACE + 5
+    hurried = False
+    with suppress(NotRunning), _stop_all(path, _GRACE):
+        while running() and time.monotonic() < end:
+            run.watch.step(0.1)
+            if run.requests.hurry() and not hurried:
+                hurried = True
+                wire.call(path, {"op": "stop_all", "grace": 0}, timeout=5)
+    run.voice.wait("")
+    if left := running():
+        run.voice.warn(f"{left} of the notebook servers could not be stopped.")
+
+
+def _stop_all(path: os.PathLike[str], grace: float) -> socket.socket:
+    """Ask for the end of every notebook; the answer, which comes when the last has ended, is not waited for."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    try:
+        connection.connect(os.fspath(path))
+        connection.sendall(wire.encode({"op": "stop_all", "grace": grace}))
+    except OSError as error:
+        connection.close()
+        raise NotRunning(f"The fork server does not answer: {error.strerror}.") from error
+    return connection

@@ -1,0 +1,130 @@
+"""What every test may use: the rule for tests that need root, free ports, Unix accounts that are removed again."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root: run ./test as root")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """In CI a test that needs root may not be skipped: there it would never run anywhere."""
+    report = yield
+    if CI and report.skipped and item.get_closest_marker("root") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Account:
+    """A Unix account that lives as long as the test."""
+
+    name: str
+    password: str
+    uid: int
+    gid: int
+    home: Path
+
+
+@pytest.fixture
+def account() -> Iterator[Callable[..., Account]]:
+    """Make Unix accounts, `account()` or `account(groups=["x"])`; they, their processes and homes go at the end."""
+    with _accounts() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_account() -> Iterator[Callable[..., Account]]:
+    """As `account`, for the tests of a whole module."""
+    with _accounts() as make:
+        yield make
+
+
+class _accounts:
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    def __enter__(self) -> Callable[..., Account]:
+        return self.make
+
+    def make(self, groups: tuple[str, ...] | list[str] = (), *, home: bool = True) -> Account:
+        name, password = f"hwt-{secrets.token_hex(4)}", secrets.token_urlsafe(12)
+        self.made.append(name)
+        options = ["--create-home", "--key", "HOME_MODE=0700"] if home else ["--no-create-home"]
+        _run(
+            "useradd",
+            *options,
+            "--user-group",
+            "--shell",
+            "/bin/bash",
+            *(["--groups", ",".join(groups)] * bool(groups)),
+            name,
+        )
+        _run("chpasswd", text=f"{name}:{password}\n")
+        entry = pwd.getpwnam(name)
+        return Account(name, password, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
+
+    def __exit__(self, *reason: object) -> None:
+        for name in self.made:
+            remove_account(name)
+
+
+def remove_account(name: str) -> None:
+    """Remove an account with its processes, home and mail, also one that is made only in part."""
+    try:
+        uid = pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return
+    for _ in range(50):
+        pids = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal() and _owner(p) == uid]
+        if not pids:
+            break
+        for pid in pids:
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.05)
+    _run("userdel", "--remove", "--force", name, check=False)
+
+
+def _owner(path: Path) -> int:
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return -1
+
+
+def _run(*argv: str, text: str = "", check: bool = True) -> None:
+    for attempt in range(10):
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60)
+        if done.returncode == 0 or "lock" not in done.stderr:
+            break
+        time.sleep(0.2 * (attempt + 1))  # another test, or apt, holds /etc/passwd
+    if check and done.returncode:
+        raise AssertionError(f"{argv[0]} failed: {done.stderr}")

@@ -1,0 +1,37 @@
+"""Logs are bounded, and their ends can be read."""
+
+import os
+
+from hubwright.care.log import bound, last_lines
+
+
+def test_a_log_above_its_limit_keeps_its_end_and_goes_on(tmp_path):
+    path = tmp_path / "hub.log"
+    writer = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(writer, b"old\n" * 100 + b"end\n")
+    assert bound([tmp_path, tmp_path / "missing"], limit=100) == [path]
+    os.write(writer, b"new\n")
+    os.close(writer)
+    assert path.read_text() == "new\n"
+    older = tmp_path / "hub.log.1"
+    assert older.read_text().endswith("old\nend\n")
+    assert older.stat().st_size == 100
+    assert older.stat().st_mode & 0o777 == 0o600
+    assert bound([tmp_path], limit=100) == []
+
+
+def test_links_and_other_files_are_left_alone(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("x" * 1000)
+    (tmp_path / "link.log").symlink_to(victim)
+    (tmp_path / "folder.log").mkdir()
+    assert bound([tmp_path], limit=10) == []
+    assert victim.stat().st_size == 1000
+
+
+def test_the_last_lines_of_a_log(tmp_path):
+    path = tmp_path / "hub.log"
+    assert last_lines(path, 5) == []
+    path.write_bytes(b"x" * 200_000 + b"\n" + b"one\ntwo\n\xffthree\n")
+    assert last_lines(path, 2) == ["two", "\ufffdthree"]
+    assert last_lines(path, 0) == []

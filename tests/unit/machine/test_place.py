@@ -1,0 +1,80 @@
+"""Every command finds the same places, and what is written of them is read again."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hubwright.errors import MachineError, NotRunning
+from hubwright.machine import site_file
+from hubwright.machine.place import place, split_listen, system_state
+
+
+def test_state_lies_beside_the_configuration(tmp_path):
+    site = place("127.0.0.1:8000", None, tmp_path / "hub.yaml", None)
+    again = place("127.0.0.1:8000", None, tmp_path / "hub.yaml", None)
+    assert site == again
+    assert site.public_url == "http://127.0.0.1:8000/"
+    if os.geteuid() == 0:  # pytest's folders are 0700: the hub's account could not enter them
+        assert site.state == system_state(tmp_path / ".hubwright")
+        assert site.run.parent == Path("/run/hubwright")
+        assert site.account == "hubwright"
+    else:
+        assert site.state == tmp_path / ".hubwright"
+
+
+def test_two_services_share_no_folder(tmp_path):
+    one, two = (place(":8000", None, None, tmp_path / name) for name in "ab")
+    assert one.state != two.state
+    assert one.run != two.run
+    assert one.listen == ("0.0.0.0", 8000)
+
+
+def test_sockets_fit_into_the_107_bytes_they_have(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    site = place("127.0.0.1:8000", None, None, tmp_path)
+    assert len(str(site.servers / ("0" * 16) / "http.sock")) <= 107
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [("127.0.0.1:80", "http://127.0.0.1/"), ("[::1]:8000", "http://[::1]:8000/"), ("box:9", "http://box:9/")],
+)
+def test_the_address_for_browsers_follows_from_listen(listen, expected, tmp_path):
+    assert place(listen, None, None, tmp_path).public_url == expected
+
+
+def test_an_address_that_is_given_ends_in_a_slash(tmp_path):
+    site = place("127.0.0.1:8000", "https://hub.example.org/lab", None, tmp_path)
+    assert site.public_url == "https://hub.example.org/lab/"
+    assert site.base_url == "/lab/"
+
+
+@pytest.mark.parametrize("listen", ["8000", "host:", "host:http", "host:99999", "", "a:-1"])
+def test_nonsense_to_listen_on_is_refused(listen):
+    with pytest.raises(MachineError, match="not an address to listen on"):
+        split_listen(listen)
+
+
+def test_the_noted_internal_port_is_found_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("hubwright.machine.place.run_folder", lambda state, privileged: tmp_path)
+    assert place(":1", None, None, tmp_path).internal_port == 0
+    (tmp_path / "ports.json").write_text(json.dumps({"internal": 4242}))
+    assert place(":1", None, None, tmp_path).internal_port == 4242
+
+
+def test_a_site_is_read_as_it_was_written(tmp_path):
+    site = replace(place("127.0.0.1:8000", None, None, tmp_path), internal_port=7)
+    site_file.save(site, tmp_path / "site.json")
+    assert site_file.load(tmp_path / "site.json") == site
+    assert (tmp_path / "site.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_missing_or_damaged_site_is_told(tmp_path):
+    with pytest.raises(NotRunning, match="No service runs here"):
+        site_file.load(tmp_path / "site.json")
+    (tmp_path / "site.json").write_text('{"listen": 3}')
+    with pytest.raises(MachineError, match="cannot be read"):
+        site_file.load(tmp_path / "site.json")
