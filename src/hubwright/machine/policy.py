@@ -34,6 +34,8 @@ class Policy:
     groups: frozenset[str] = frozenset({USERS_GROUP})
     users: frozenset[str] = frozenset()
     admit: frozenset[str] = frozenset()
+    service: str = "login"
+    """The PAM service that checks passwords."""
 
     @classmethod
     def load(cls, path: Path, *, owner: int = 0) -> Policy:
@@ -54,13 +56,15 @@ class Policy:
 
     @classmethod
     def parse(cls, found: Any) -> Policy:
-        """Return the policy of `{"all": bool, "groups": [...], "users": [...], "admit": [...]}`, every key optional.
+        """Return the policy of `{"all": bool, "groups": [..], "users": [..], "admit": [..], "service": name}`.
+
+        Every key is optional.
 
         Raises:
             TypeError, ValueError: anything else, also an unknown key.
         """
-        if not isinstance(found, dict) or found.keys() - {"all", "groups", "users", "admit"}:
-            raise ValueError("it is not an object with the keys all, groups, users and admit")
+        if not isinstance(found, dict) or found.keys() - {"all", "groups", "users", "admit", "service"}:
+            raise ValueError("it is not an object with the keys all, groups, users, admit and service")
         names = {}
         for key in ("groups", "users", "admit"):
             listed = found.get(key, [])
@@ -70,7 +74,10 @@ class Policy:
         everybody = found.get("all", False)
         if not isinstance(everybody, bool):
             raise TypeError("all is neither true nor false")
-        return cls(everybody, names["groups"] | {USERS_GROUP}, names["users"], names["admit"])
+        service = found.get("service", "login")
+        if not isinstance(service, str) or not service or "/" in service:
+            raise TypeError("service is not the name of a PAM service")
+        return cls(everybody, names["groups"] | {USERS_GROUP}, names["users"], names["admit"], service)
 
 
 def may_serve(policy: Policy, entry: pwd.struct_passwd, groups: Iterable[str]) -> Refused | None:

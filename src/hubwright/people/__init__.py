@@ -1,0 +1,1 @@
+"""Who may use the service: Unix accounts, homes, and the helper that asks PAM."""

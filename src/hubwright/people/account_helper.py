@@ -1,0 +1,315 @@
+"""The account helper: checks a password through PAM and ensures an account, for a hub that is not root.
+
+One of two programs that run as root. Standard library and pamela only. It listens on `site.account_socket`, serves
+only root and the hub's account (SO_PEERCRED), and decides by the root-owned policy, so that a hub that was taken over
+cannot reach root, sudoers or system accounts. It forks before it reads a request: passwords live in a child's memory
+only. Guessing is slow: `TRIES` failures a minute for one name, `TRIES_IN_ALL` for all names together.
+
+Started as `python -I -m hubwright.people.account_helper` with HUBWRIGHT_SITE naming the site's JSON file. The policy names
+the PAM service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import pwd
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pamela
+
+from hubwright.errors import HubwrightError, Refused
+from hubwright.machine import wire
+from hubwright.machine.attempts import Attempts
+from hubwright.machine.policy import Policy, group_names
+from hubwright.people import accounts
+
+TRIES = 5
+TRIES_IN_ALL = 300
+WINDOW = 60.0
+CHILDREN = 32
+"""Requests at work at once; more wait in the socket's backlog."""
+DEADLINE = 30.0
+"""Seconds a request may take before its child is killed; useradd on a busy machine is the slowest."""
+ARRIVAL = 5.0
+"""Seconds a request may take to arrive."""
+FAILURE_TAKES = 2.0
+"""Seconds that every failed check takes at least, so that the time does not tell which names exist."""
+LONGEST_PASSWORD = 512
+_DISALLOW_NULL_AUTHTOK, _FAIL_DELAY, _USER = 1, 10, 2
+
+
+class _Code:
+    """PAM's return codes (_pam_types.h)."""
+
+    EXPIRED_PASSWORD = 12
+    EXPIRED_ACCOUNT = 13
+
+
+_WRONG = "Wrong user name or password, or this account may not use the hub."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the helper needs of the site."""
+
+    socket: Path
+    policy: Path
+    account: str
+
+    @classmethod
+    def load(cls, site_file: Path) -> Settings:
+        """Read them from the site's JSON file, without the model that needs pydantic."""
+        site = json.loads(site_file.read_bytes())
+        run = Path(site["run"])
+        return cls(run / "account.sock", run / "policy.json", str(site["account"]))
+
+
+@dataclass
+class _Child:
+    pid: int
+    line: socket.socket
+    """Where the child asks whether a name may be tried and tells how it went."""
+    ends: float
+    trying: list[str] = field(default_factory=list)
+
+
+class Helper:
+    """The parent: accepts, forks, counts failures, ends children that are late; it never reads a request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        account = pwd.getpwnam(settings.account)
+        self._callers = {0, account.pw_uid}
+        self._listener = wire.listen(settings.socket, 0o660, account.pw_gid)
+        self._listener.setblocking(False)
+        self._lock = os.memfd_create("accounts")  # one useradd at a time
+        self._children: dict[int, _Child] = {}
+        self._names = Attempts(TRIES, WINDOW)
+        self._all = Attempts(TRIES_IN_ALL, WINDOW)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Serve until the process is told to end."""
+        while True:
+            self._listen(len(self._children) < CHILDREN)
+            for key, _ in self._selector.select(timeout=1.0):
+                if key.fileobj is self._listener:
+                    self._accept()
+                else:
+                    self._hear(self._children[key.fd])
+            now = time.monotonic()
+            for child in [late for late in self._children.values() if late.ends < now]:
+                os.kill(child.pid, signal.SIGKILL)
+                self._bury(child)
+
+    def _listen(self, wanted: bool) -> None:
+        listening = self._listener in {key.fileobj for key in self._selector.get_map().values()}
+        if wanted and not listening:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        elif listening and not wanted:
+            self._selector.unregister(self._listener)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        with connection:
+            if wire.peer(connection) not in self._callers:
+                return
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            sys.stderr.flush()
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                self._be_child(connection, theirs)
+            theirs.close()
+            ours.setblocking(False)
+            self._children[ours.fileno()] = _Child(pid, ours, time.monotonic() + DEADLINE)
+            self._selector.register(ours, selectors.EVENT_READ)
+
+    def _hear(self, child: _Child) -> None:
+        try:
+            word = child.line.recv(256)
+        except BlockingIOError:
+            return
+        except OSError:
+            word = b""
+        if not word:
+            self._bury(child)
+            return
+        name = word[1:].decode()
+        if word[:1] == b"?":
+            # Counted before the answer is known, so that many at once cannot try more often than one after another.
+            wait = max(self._names.wait(name), self._all.wait(""))
+            if not wait:
+                self._names.add(name)
+                self._all.add("")
+                child.trying.append(name)
+            with contextlib.suppress(OSError):
+                child.line.send(str(wait).encode())
+        elif word[:1] == b"+" and name in child.trying:
+            child.trying.remove(name)
+            self._names.clear(name)
+            self._all.forgive("")
+
+    def _bury(self, child: _Child) -> None:
+        self._selector.unregister(child.line)
+        del self._children[child.line.fileno()]
+        child.line.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child.pid, 0)
+
+    def _be_child(self, connection: socket.socket, line: socket.socket) -> None:
+        """Answer one request and end; never returns."""
+        code = 1
+        try:
+            self._listener.close()
+            for other in self._children.values():
+                other.line.close()
+            signal.alarm(int(DEADLINE))
+            answer = _Request(self._settings, line, self._lock).answer(connection)
+            connection.settimeout(ARRIVAL)
+            connection.sendall(wire.encode(answer))
+            code = 0
+        except OSError:
+            pass  # the caller has left
+        except Exception:
+            traceback.print_exc()  # without values; the caller sees the connection close
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+
+class _Request:
+    """The child: reads one request and does it."""
+
+    def __init__(self, settings: Settings, line: socket.socket, lock: int) -> None:
+        self._settings = settings
+        self._line = line
+        self._lock = lock
+
+    def answer(self, connection: socket.socket) -> dict[str, Any]:
+        try:
+            request = wire.receive(connection, ARRIVAL)
+            operation = request.get("op")
+            policy = Policy.load(self._settings.policy)
+            if operation == "authenticate":
+                return self._authenticate(policy, request.get("user"), request.get("password"))
+            if operation == "groups":
+                entry = accounts.served(policy, request.get("user"))
+                return {"ok": True, "groups": group_names(entry)}
+            if operation == "ensure":
+                with self._one_at_a_time():
+                    made = accounts.ensure(policy, request.get("user"))
+                if made:
+                    _log(f"made the account {request['user']}")
+                return {"ok": True, "made": made}
+            raise Refused("The account helper knows authenticate, ensure and groups.")
+        except RecursionError:
+            return {"ok": False, "error": "The request is not JSON.", "remedy": ""}
+        except HubwrightError as error:
+            return {"ok": False, "error": error.problem.what, "remedy": error.problem.remedy}
+
+    def _authenticate(self, policy: Policy, user: object, password: object) -> dict[str, Any]:
+        began = time.monotonic()
+        name = accounts.check_name(user)
+        if not isinstance(password, str) or len(password) > LONGEST_PASSWORD:
+            raise Refused(_WRONG)
+        self._line.send(b"?" + name.encode())
+        if wait := int(self._line.recv(16) or b"1"):
+            _log(f"too many failures for {name}; told to wait {wait} s")
+            return {"ok": False, "error": f"Too many failed attempts. Try again in {wait} seconds.", "wait": wait}
+        error = _WRONG
+        try:
+            entry = accounts.served(policy, name)
+            problem = check_password(name, password, policy.service)
+            if not problem:
+                self._line.send(b"+" + name.encode())
+                return {"ok": True, "groups": group_names(entry)}
+            error = problem
+        except Refused as refusal:
+            _log(f"login of {name} refused: {refusal.problem.what}")
+        time.sleep(max(0.0, began + FAILURE_TAKES - time.monotonic()))
+        return {"ok": False, "error": error}
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)  # by process, unlike flock(2), so that forks exclude each other
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+
+# PAM's own delay is random and comes only with some failures; ours is the same for all.
+_NO_DELAY = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)(lambda *_: None)
+
+
+def check_password(name: str, password: str, service: str) -> str:
+    """Return "" when PAM accepts the password and the account may be used now, else what to tell the person.
+
+    Why an account is refused is told only to who knows its password.
+    """
+    if not password or "\0" in password:  # PAM sees a C string: "secret\0..." would be "secret"
+        return _WRONG
+    answers = pamela.new_simple_password_conv((password,), "utf-8")
+    try:
+        handle = pamela.pam_start(service, name, conv_func=answers)
+    except pamela.PAMError as error:
+        _log(f"PAM does not start: {error}")
+        return "Passwords cannot be checked now. Tell the admin: PAM does not start."
+    code = 0
+    try:
+        set_item = ctypes.CDLL(pamela.LIBPAM._name).pam_set_item
+        set_item.argtypes = [pamela.PamHandle, ctypes.c_int, ctypes.c_void_p]
+        set_item(handle, _FAIL_DELAY, ctypes.cast(_NO_DELAY, ctypes.c_void_p))
+        code = pamela.PAM_AUTHENTICATE(handle, _DISALLOW_NULL_AUTHTOK)
+        if code != 0 or handle.get_item(_USER) != name:
+            _log(f"wrong password for {name}")
+            return _WRONG
+        code = pamela.PAM_ACCT_MGMT(handle, 0)
+    finally:
+        pamela.PAM_END(handle, code)
+    if code == 0:
+        return ""
+    _log(f"account of {name} refused by PAM: {pamela.pam_strerror(pamela.PamHandle(), code)}")
+    match code:
+        case _Code.EXPIRED_PASSWORD:
+            return "Your password has expired. Change it on the machine, then log in again."
+        case _Code.EXPIRED_ACCOUNT:
+            return "Your account on this machine has expired. Ask the admin."
+        case _:
+            return "Your account may not be used now. Ask the admin."
+
+
+def _log(text: str) -> None:
+    print(f"account helper: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the helper of the site that HUBWRIGHT_SITE names."""
+    settings = Settings.load(Path(os.environ["HUBWRIGHT_SITE"]))
+    os.umask(0o077)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    helper = Helper(settings)
+    _log(f"serves {settings.account} on {settings.socket}")
+    helper.serve()
+
+
+if __name__ == "__main__":
+    main()

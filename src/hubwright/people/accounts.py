@@ -1,0 +1,166 @@
+"""Unix accounts of people: made, joined to the service, and never taken over. Runs as root; standard library only."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hubwright.errors import MachineError, Refused
+from hubwright.machine.accounts import USERS_GROUP, ensure_group
+from hubwright.machine.policy import PRIVILEGED_GROUPS, Policy, find_account, group_names, may_serve
+
+_NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,30}[a-z0-9_]|[a-z_]")
+"""As `fields.check_user_name`, which imports pydantic; a test holds them equal."""
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+def check_name(name: object) -> str:
+    """Return `name` when it is a Unix account name; `Refused` otherwise."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise Refused(
+            "This is not a user name.",
+            remedy="Use 1 to 32 lower-case letters, digits, dots, dashes and underscores, beginning with a letter.",
+        )
+    return name
+
+
+def served(policy: Policy, name: object) -> pwd.struct_passwd:
+    """Return the account of that exact name when the policy lets it in; `Refused` otherwise."""
+    entry = find_account(check_name(name))
+    if entry is None:
+        raise Refused(
+            f'This machine has no account "{name}".', remedy=f'Root can make it: "hubwright user add {name}".'
+        )
+    if refusal := may_serve(policy, entry, group_names(entry)):
+        raise refusal
+    return entry
+
+
+def ensure(policy: Policy, name: object) -> bool:
+    """Make the account when it is missing, with a home of its own; whether it was made.
+
+    An account that is there is only looked at: this never lets anybody in whom the policy keeps out, because the hub
+    asks for it, and the hub may have been taken over.
+
+    Raises:
+        Refused: no name of an account, an account that the policy keeps out, or a home that is somebody else's.
+        MachineError: the account tools failed.
+    """
+    wanted = check_name(name)
+    entry = find_account(wanted)
+    if entry is None:
+        _make(wanted)
+        entry = served(policy, wanted)
+        made = True
+    else:
+        entry = served(policy, wanted)
+        made = False
+    ensure_home(entry)
+    return made
+
+
+def add(policy: Policy, name: object) -> bool:
+    """Let a person in, for root: make the account, or join the one that is there to the service; whether it was made.
+
+    Raises:
+        Refused: not an account name, or a privileged account that hub.yaml does not admit.
+    """
+    wanted = check_name(name)
+    entry = find_account(wanted)
+    if entry is not None:
+        groups = group_names(entry)
+        if refusal := may_serve(policy, entry, [*groups, USERS_GROUP]):
+            raise refusal
+        if USERS_GROUP not in groups:
+            ensure_group(USERS_GROUP)
+            _run(["gpasswd", "--add", wanted, USERS_GROUP])
+    return ensure(policy, wanted)
+
+
+def leave(name: str) -> None:
+    """Take an account out of the service's group, for root; the account and its home stay."""
+    entry = find_account(check_name(name))
+    if entry is None or USERS_GROUP not in group_names(entry):
+        return
+    if grp.getgrnam(USERS_GROUP).gr_gid == entry.pw_gid:
+        raise Refused(
+            f'"{name}" has {USERS_GROUP} as its first group and stays known to this service.',
+            remedy=f'Give it another: "usermod --gid users {name}".',
+        )
+    _run(["gpasswd", "--delete", name, USERS_GROUP])
+
+
+def ensure_home(entry: pwd.struct_passwd) -> None:
+    """Make a missing home, 0700 and filled from /etc/skel; `Refused` when what is there is not the account's."""
+    home = Path(entry.pw_dir)
+    try:
+        found = home.lstat()
+    except FileNotFoundError:
+        parent = home.parent
+        if not parent.is_dir() or parent.stat().st_uid != 0:
+            raise Refused(f'The home of "{entry.pw_name}", {home}, is missing.', remedy="Root can make it.") from None
+        _run(["mkhomedir_helper", entry.pw_name, "0077"])
+        return
+    if found.st_uid != entry.pw_uid:
+        raise Refused(
+            f'The home of "{entry.pw_name}", {home}, belongs to user id {found.st_uid}, not to {entry.pw_uid}.',
+            remedy=f'Root can give it to its person ("chown -R {entry.pw_name}: {home}") or move it away.',
+        )
+
+
+def _make(name: str) -> None:
+    """Make an ordinary account with a locked password.
+
+    Its first group is its own, unless a group of that name exists or would mean something to sudo: an account called
+    "admin" with a group "admin" may do everything on Ubuntu.
+    """
+    home = Path("/home", name)
+    if os.path.lexists(home):
+        raise Refused(
+            f'There is no account "{name}", but its home {home} exists and may be somebody\'s.',
+            remedy=f"Root can move {home} away and try again.",
+        )
+    ensure_group(USERS_GROUP)
+    if name in PRIVILEGED_GROUPS or _group_exists(name):
+        group = ["--no-user-group", "--gid", USERS_GROUP]
+    else:
+        group = ["--user-group", "--groups", USERS_GROUP]
+    options = ["--create-home", "--home-dir", str(home), "--shell", "/bin/bash", "--comment", "Hubwright"]
+    _run(["useradd", *options, "--key", "HOME_MODE=0700", *group, "--", name])
+    home.chmod(0o700)
+
+
+PRIVILEGED_GROUPS = frozenset({"admin", "sudo", "wheel", "root", "shadow", "disk", "docker", "lxd", "adm", "staff"})
+
+
+def _group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _run(argv: Sequence[str], tries: int = 20) -> None:
+    """Run an account tool; another one at work holds a lock on /etc/passwd, so ask again for a few seconds."""
+    for _ in range(tries):
+        try:
+            done = subprocess.run(
+                argv, env=_ENVIRONMENT, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+            )
+        except FileNotFoundError:
+            raise MachineError(f"This machine has no {argv[0]}.", remedy="Install it: apt install passwd.") from None
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"{argv[0]} did not finish in 60 s.") from None
+        if done.returncode == 0 or (argv[0] == "useradd" and done.returncode == 9 and find_account(argv[-1])):
+            return
+        if "lock" not in done.stderr:
+            break
+        time.sleep(0.25)
+    raise MachineError(f"{argv[0]} failed: {done.stderr.strip() or done.returncode}")
