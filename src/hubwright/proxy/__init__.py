@@ -1,0 +1,22 @@
+"""Caddy in front of everything: its static configuration, the routing table on disk, JupyterLab's shared files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hubwright.fields import Site
+from hubwright.proxy.configuration import configuration
+from hubwright.proxy.static import prune, publish
+
+ENVIRONMENT = {"GOGC": "400"}
+"""What Caddy's process gets besides PATH and HOME: its heap is a few MB, so collecting it less often is nearly free."""
+
+__all__ = ["ENVIRONMENT", "configuration", "configure", "prune", "publish"]
+
+
+def configure(site: Site, c: dict[str, dict[str, Any]]) -> None:
+    """Write the JupyterHub settings of the proxy into `c`; the hub's own address is not among them."""
+    c.setdefault("JupyterHub", {}).update(proxy_class="hubwright.proxy.caddy.CaddyProxy", cleanup_proxy=False)
+    c.setdefault("CaddyProxy", {}).update(
+        routes=str(site.routes), servers=str(site.servers), base_url=site.base_url, should_start=False
+    )

@@ -1,0 +1,206 @@
+"""Caddy's configuration; pure, and never changed while Caddy runs: every reload would cost time and open websockets.
+
+Sources: https://caddyserver.com/docs/json/ and, for what is not said there, modules/caddyhttp of Caddy 2.11.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hubwright.fields import Site
+from hubwright.proxy.names import route_pattern
+from hubwright.proxy.pages import hub_silent, server_silent
+from hubwright.proxy.table import check_root
+
+_NOT_TRUSTED = [
+    "Forwarded",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Real-Ip",
+    "X-Scheme",
+]
+"""Headers that Tornado, JupyterHub or an extension believe; Caddy itself sets X-Forwarded-For, -Host and -Proto anew."""
+
+_TRANSPORT = {
+    "protocol": "http",
+    "compression": False,
+    "dial_timeout": "5s",
+    "keep_alive": {"enabled": True, "idle_timeout": "2m", "max_idle_conns_per_host": 128},
+}
+_PATH = "{http.request.uri.path_escaped}"
+
+
+def configuration(site: Site, public_fd: int, internal_fd: int) -> dict[str, Any]:
+    """Return the JSON for `caddy run --config`; both descriptors are bound, listening sockets that Caddy inherits."""
+    base = site.base_url
+    return {
+        "admin": {"disabled": True, "config": {"persist": False}},
+        "logging": {"logs": {"default": _log()}},
+        "apps": {
+            "http": {
+                "servers": {
+                    "public": _server(public_fd, [_lab(site), _table(site), _hub(site)], _errors(base)),
+                    "internal": _server(
+                        internal_fd,
+                        [
+                            {"match": [_uri(f"^{re.escape(base)}hub/api([/?]|$)")], **_hub(site)},
+                            {"handle": [_answer(404, "Not found.\n")]},
+                        ],
+                        [{"handle": [_answer(503, "The hub does not answer.\n")]}],
+                    ),
+                }
+            }
+        },
+    }
+
+
+def _server(descriptor: int, routes: list[Any], errors: list[Any]) -> dict[str, Any]:
+    return {
+        "listen": [f"fd/{descriptor}"],
+        "protocols": ["h1"],
+        "automatic_https": {"disable": True},
+        "read_header_timeout": "30s",
+        "idle_timeout": "10m",
+        "routes": routes,
+        "errors": {"routes": errors},
+    }
+
+
+def _table(site: Site) -> dict[str, Any]:
+    """Users and services with a route. The matchers of one set run in any order, so the search is nested."""
+    folder = "{http.regexp.route.1}@{http.regexp.route.2}"
+    return {
+        "match": [_escaped(route_pattern(site.base_url), "route")],
+        "handle": [
+            {
+                "handler": "subroute",
+                "routes": [
+                    _found(site, f"{folder}@{{http.regexp.route.3}}"),
+                    _found(site, folder),
+                ],
+            }
+        ],
+    }
+
+
+def _found(site: Site, folder: str) -> dict[str, Any]:
+    """Forward to the target that lies in `folder`.
+
+    With `first_exist_fallback` the last pattern's first match is taken without another look at the file, which
+    might just have been renamed.
+    """
+    file = {"root": str(check_root(site.routes)), "try_files": [f"{folder}/*:*"], "try_policy": "first_exist_fallback"}
+    found = "{http.matchers.file.relative}"
+    return {
+        "match": [{"file": file}],
+        "terminal": True,
+        "handle": [
+            {
+                "handler": "subroute",
+                "routes": [
+                    {
+                        "match": [{"vars_regexp": {found: {"name": "target", "pattern": "/unix:([0-9a-z_-]+)$"}}}],
+                        "handle": [_forward(site, f"unix/{site.servers}/{{http.regexp.target.1}}/http.sock")],
+                    },
+                    {
+                        "match": [{"vars_regexp": {found: {"name": "target", "pattern": "/tcp:([^/]+)$"}}}],
+                        "handle": [_forward(site, "{http.regexp.target.1}")],
+                    },
+                    {"handle": [{"handler": "error", "status_code": "503"}]},
+                ],
+            }
+        ],
+    }
+
+
+def _forward(site: Site, dial: str, **more: Any) -> dict[str, Any]:
+    request: dict[str, Any] = {"delete": _NOT_TRUSTED}
+    if site.public_url.startswith("https:"):
+        request["set"] = {"X-Forwarded-Proto": ["https"]}
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": dial}],
+        "transport": _TRANSPORT,
+        "flush_interval": -1,
+        "headers": {"request": request},
+        **more,
+    }
+
+
+def _hub(site: Site) -> dict[str, Any]:
+    """Forward to the hub; while it does not listen, keep trying. What it has begun to read is not sent twice.
+
+    Only GET would be repeated after a connection broke, which Caddy's default `retry_match` says as well.
+    """
+    waiting = {"try_duration": "30s", "try_interval": "100ms"}
+    return {"terminal": True, "handle": [_forward(site, f"unix/{site.hub_socket}", load_balancing=waiting)]}
+
+
+def _lab(site: Site) -> dict[str, Any]:
+    """JupyterLab's own files: their address holds their hash, so a browser asks once."""
+    headers = {
+        "deferred": True,
+        "require": {"status_code": [2, 304]},
+        "set": {"Cache-Control": ["public, max-age=31536000, immutable"], "X-Content-Type-Options": ["nosniff"]},
+    }
+    return {
+        "match": [{"path": [f"{site.base_url}hubwright/lab/*"]}],
+        "terminal": True,
+        "handle": [
+            {"handler": "headers", "response": headers},
+            {"handler": "rewrite", "strip_path_prefix": f"{site.base_url}hubwright"},
+            {
+                "handler": "file_server",
+                "root": str(site.static),
+                "index_names": [],
+                "canonical_uris": False,
+                "precompressed": {"gzip": {}},
+            },
+        ],
+    }
+
+
+def _errors(base: str) -> list[dict[str, Any]]:
+    failed = {"expression": "{http.error.status_code} >= 502"}
+    return [
+        {
+            "match": [{**_escaped(route_pattern(base), "failed"), **failed}],
+            "terminal": True,
+            "handle": [_answer(503, server_silent(base), html=True)],
+        },
+        {"match": [failed], "terminal": True, "handle": [_answer(503, hub_silent(base), html=True)]},
+        {"handle": [_answer("{http.error.status_code}", "{http.error.status_code} {http.error.status_text}\n")]},
+    ]
+
+
+def _answer(status: int | str, body: str, *, html: bool = False) -> dict[str, Any]:
+    headers = {
+        "Content-Type": [f"text/{'html' if html else 'plain'}; charset=utf-8"],
+        "Cache-Control": ["no-store"],
+    }
+    if html:
+        headers["Content-Security-Policy"] = ["default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"]
+    return {"handler": "static_response", "status_code": str(status), "headers": headers, "body": body}
+
+
+def _escaped(pattern: str, name: str) -> dict[str, Any]:
+    return {"vars_regexp": {_PATH: {"name": name, "pattern": pattern}}}
+
+
+def _uri(pattern: str) -> dict[str, Any]:
+    return {"vars_regexp": {"{http.request.uri}": {"name": "uri", "pattern": pattern}}}
+
+
+def _log() -> dict[str, Any]:
+    """Warnings and errors to stderr, without what a request may hold in secret: headers, and a token in the address."""
+    hidden = {"filter": "query", "actions": [{"type": "replace", "parameter": "token", "value": "..."}]}
+    fields = {"request>uri": hidden, "request>headers": {"filter": "delete"}}
+    return {
+        "level": "WARN",
+        "writer": {"output": "stderr"},
+        "encoder": {"format": "filter", "wrap": {"format": "json", "time_format": "rfc3339"}, "fields": fields},
+    }

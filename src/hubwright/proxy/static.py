@@ -1,0 +1,98 @@
+"""JupyterLab's core files, which are the same for everybody, laid out for Caddy: once a build, compressed beforehand."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from pathlib import Path
+
+from hubwright.errors import MachineError
+from hubwright.fields import Site
+
+_TEXT = frozenset({".css", ".eot", ".html", ".js", ".json", ".svg", ".ttf", ".txt", ".wasm"})
+
+
+def publish(prefix: Path, site: Site, progress: Callable[[str], None]) -> str:
+    """Lay out the JupyterLab of `prefix` below `site.static` unless it is there; return its URL path.
+
+    The path ends in a slash and is meant for `LabApp.override_static_url`; it holds a hash of all names and contents.
+    `progress` gets a sentence when there is something to do (about a second). A folder appears whole or not at all.
+    """
+    source = prefix / "share" / "jupyter" / "lab" / "static"
+    files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix != ".map")
+    if not files:
+        raise MachineError(
+            "JupyterLab's files are missing.",
+            where=str(source),
+            remedy="Install JupyterLab into this environment again.",
+        )
+    build = _hash(source, files)
+    builds = site.static / "lab"
+    if not (builds / build).is_dir():
+        progress("Compressing JupyterLab's files, once for this version")
+        fresh = builds / f".new-{secrets.token_hex(6)}"
+        try:
+            builds.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _lay_out(source, files, fresh)
+            if not (builds / build).is_dir():
+                fresh.rename(builds / build)
+        except OSError as error:
+            raise MachineError(
+                f"JupyterLab's files cannot be laid out: {error.strerror}.",
+                where=str(builds),
+                remedy="They need 25 MB there.",
+            ) from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return f"{site.base_url}hubwright/lab/{build}/"
+
+
+def prune(site: Site, keep: Collection[str]) -> list[str]:
+    """Remove every build that is not in `keep`, and return what was removed.
+
+    `keep` holds hashes or the paths `publish` returned: the current one, and those that running servers were given.
+    """
+    kept = {entry.rstrip("/").rpartition("/")[2] for entry in keep}
+    builds = site.static / "lab"
+    removed = []
+    for path in sorted(builds.iterdir()) if builds.is_dir() else []:
+        if path.name not in kept:
+            gone = builds / f".old-{secrets.token_hex(6)}"
+            path.rename(gone)
+            shutil.rmtree(gone)
+            if not path.name.startswith("."):
+                removed.append(path.name)
+    return removed
+
+
+def _hash(source: Path, files: list[Path]) -> str:
+    digest = sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(source)}\0".encode())
+        digest.update(sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _lay_out(source: Path, files: list[Path], fresh: Path) -> None:
+    for path in files:
+        content = path.read_bytes()
+        target = fresh / path.relative_to(source)
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _write(target, content)
+        if path.suffix in _TEXT:
+            smaller = gzip.compress(content, 6, mtime=0)
+            if len(smaller) < 0.9 * len(content):
+                _write(target.with_name(f"{target.name}.gz"), smaller)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o644)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
