@@ -106,21 +106,22 @@ def _await_start(run: _Run, parts: Sequence[Part]) -> None:
     """Wait until every part is ready and the page answers, or until somebody stops it."""
     began = time.monotonic()
     pending = list(parts)
+    stuck: list[Part] = []
 
     def done() -> bool:
         pending[:] = [part for part in pending if not part.ready()]
+        stuck[:] = [part for part in parts if run.watch.looping(part.name)]
         if time.monotonic() - began > _QUIET:
             names = ", ".join(part.name for part in pending) or "login page"
             run.voice.wait(f"Waiting for {names} ({time.monotonic() - began:.0f} s)")
-        stuck = [part.name for part in pending if run.watch.looping(part.name)]
         return bool(run.requests.stops or stuck or (not pending and run.service.answers(run.site)))
 
     finished = run.watch.until(done, _START)
     run.voice.wait("")
-    if run.requests.stops or (finished and not pending):
+    if run.requests.stops or (finished and not stuck):
         return
-    failed = next((part for part in pending if run.watch.looping(part.name)), pending[0] if pending else parts[-1])
-    why = "fails again and again" if run.watch.looping(failed.name) else f"was not ready after {_START:g} s"
+    failed = [*stuck, *pending, parts[-1]][0]
+    why = "fails again and again" if stuck else f"was not ready after {_START:g} s"
     lines = "".join(f"\n  {line}" for line in last_lines(failed.log, 12))
     raise NotRunning(f"The {failed.name} {why}. Its log, {failed.log}, ends:{lines}")
 

@@ -39,7 +39,7 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None)
         privileged=privileged,
         listen=address,
         public_url=_public_url(url, address),
-        internal_port=_noted_port(run),
+        internal_port=noted_port(run),
     )
 
 
@@ -88,7 +88,8 @@ def _public_url(url: str | None, address: tuple[str, int]) -> str:
     return f"http://{host}/" if port == 80 else f"http://{host}:{port}/"
 
 
-def _noted_port(run: Path) -> int:
+def noted_port(run: Path) -> int:
+    """Return the internal port that `up` noted in `run`, 0 when there is none yet."""
     try:
         return int(json.loads((run / "ports.json").read_bytes())["internal"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -14,7 +14,8 @@ REPORT = """
 import json, os
 print(json.dumps({
     "env": dict(os.environ), "uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(),
-    "fds": [int(f) for f in os.listdir("/proc/self/fd") if os.path.lexists("/proc/self/fd/" + f)], "sid": os.getsid(0) == os.getpid(),
+    "fds": [int(f) for f in os.listdir("/proc/self/fd") if os.path.lexists("/proc/self/fd/" + f)],
+    "sid": os.getsid(0) == os.getpid(),
     "umask": os.umask(0), "cwd": os.getcwd(), "stdin": os.readlink("/proc/self/fd/0"),
 }), flush=True)
 """

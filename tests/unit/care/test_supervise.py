@@ -1,0 +1,188 @@
+"""The supervisor, with tiny programs for parts: start, second start, kills, adoption, stop."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hubwright.care.watch import read_ledger
+from hubwright.machine.process import Process
+
+SCRIPT = Path(__file__).with_name("tiny_service.py")
+
+
+class Service:
+    """The supervisor in a process of its own."""
+
+    def __init__(self, folder, port):
+        self.folder, self.port, self.ups = folder, port, []
+
+    def up(self, *arguments, wait="opened", **env):
+        out = self.folder / f"out-{len(self.ups)}"
+        with out.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, SCRIPT, self.folder, str(self.port), *arguments],
+                stdout=file,
+                env={**os.environ, **env},
+            )
+        self.ups.append(process)
+        eventually(lambda: wait in out.read_text() or process.poll() is not None)
+        return process, out
+
+    def part(self, name):
+        found = read_ledger(self.folder / "run/x/parts.json").get(name)
+        return found[0] if found else None
+
+    @property
+    def notebook(self):
+        return Process.of(int((self.folder / "run/x/notebook").read_text()))
+
+    def ask(self):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+            return int(client.recv(20))
+
+
+def eventually(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def service(tmp_path, free_port):
+    made = Service(tmp_path, free_port)
+    yield made
+    for process in made.ups:
+        process.kill()
+        process.wait()
+    for process, _ in read_ledger(tmp_path / "run/x/parts.json").values():
+        process.stop(0)
+    if (tmp_path / "run/x/notebook").exists() and made.notebook:
+        made.notebook.stop(0)
+
+
+def test_an_interrupt_stops_everything_that_was_started(service):
+    process, out = service.up()
+    started = [service.part(name) for name in ("hub", "caddy", "fork-server")]
+    notebook = service.notebook
+    assert all(part.alive() for part in [*started, notebook])
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert not any(part.alive() for part in [*started, notebook])
+    assert "Stopping." in out.read_text()
+    assert "ResourceWarning" not in out.read_text()
+
+
+def test_keep_leaves_the_notebooks_and_the_next_start_adopts_them(service):
+    process, _ = service.up("--keep")
+    hub, fork_server, notebook = service.part("hub"), service.part("fork-server"), service.notebook
+    process.terminate()
+    assert process.wait(20) == 0
+    assert not hub.alive()
+    assert fork_server.alive()
+    assert notebook.alive()
+    process, out = service.up()
+    assert "adopted: fork-server." in out.read_text()
+    assert service.part("fork-server") == fork_server
+    process.terminate()
+    assert process.wait(20) == 0
+    assert not notebook.alive()
+
+
+def test_a_second_start_explains_and_changes_nothing(service):
+    first, _ = service.up()
+    hub = service.part("hub")
+    second, out = service.up(wait="runs already")
+    assert second.wait(20) == 77
+    assert f"runs already at http://127.0.0.1:{service.port}/, started by process {first.pid}." in out.read_text()
+    assert service.part("hub") == hub
+    assert hub.alive()
+
+
+def test_a_start_after_a_kill_adopts_all_parts_and_the_port(service):
+    process, _ = service.up()
+    before = {name: service.part(name) for name in ("hub", "caddy", "fork-server")}
+    internal = json.loads((service.folder / "run/x/ports.json").read_text())
+    process.kill()
+    process.wait()
+    assert service.ask() == before["caddy"].pid  # still served
+    process, _ = service.up()
+    assert {name: service.part(name) for name in before} == before
+    assert json.loads((service.folder / "run/x/ports.json").read_text()) == internal
+    before["caddy"].signal(signal.SIGKILL)
+    assert service.ask() != before["caddy"].pid  # waited in the backlog for the next one
+    process.terminate()
+    assert process.wait(20) == 0
+    assert not any(part.alive() for part in before.values())
+
+
+def test_a_part_with_another_version_is_replaced_without_closing_the_port(service):
+    process, _ = service.up()
+    hub, caddy = service.part("hub"), service.part("caddy")
+    process.kill()
+    process.wait()
+    service.up(TINY_VERSION="2")
+    assert service.part("hub") == hub
+    assert service.ask() == service.part("caddy").pid != caddy.pid
+    assert not caddy.alive()
+
+
+def test_a_caddy_that_died_with_its_supervisor_is_started_on_the_same_ports(service):
+    process, _ = service.up()
+    caddy = service.part("caddy")
+    process.kill()
+    process.wait()
+    caddy.stop(0)
+    service.up()
+    assert service.ask() == service.part("caddy").pid
+
+
+@pytest.mark.parametrize("name", ["hub", "caddy", "fork-server"])
+def test_a_killed_part_comes_back_and_the_notebook_lives(service, name):
+    service.up()
+    old, notebook = service.part(name), service.notebook
+    old.signal(signal.SIGKILL)
+    eventually(lambda: service.part(name) not in (None, old))
+    service.ask()
+    assert notebook.alive()
+
+
+def test_notebooks_are_stopped_also_when_their_fork_server_has_just_died(service):
+    process, _ = service.up()
+    notebook = service.notebook
+    service.part("fork-server").signal(signal.SIGKILL)
+    process.terminate()
+    assert process.wait(30) == 0
+    assert not notebook.alive()
+
+
+def test_orphans_are_waited_for(service):
+    process, _ = service.up()
+    notebook = service.notebook
+    service.part("fork-server").signal(signal.SIGKILL)
+    eventually(lambda: notebook in Process(process.pid, Process.of(process.pid).started).children)
+    notebook.signal(signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{notebook.pid}").exists())
+
+
+def test_a_part_that_fails_again_and_again_ends_the_start_with_its_words(service):
+    process, out = service.up(TINY_HUB="raise SystemExit('the database is locked')", wait="never")
+    assert process.wait(30) == 69
+    assert "The hub fails again and again." in out.read_text()
+    assert "  the database is locked" in out.read_text()
+    assert service.part("caddy") is None
+
+
+def test_a_taken_port_is_told_before_anything_starts(service):
+    with socket.create_server(("127.0.0.1", service.port)):
+        process, out = service.up(wait="taken")
+        assert process.wait(20) == 71
+    assert f"Port {service.port} is taken by pid {os.getpid()}" in out.read_text()
+    assert not (service.folder / "run/x/parts.json").exists()
