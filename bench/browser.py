@@ -1,0 +1,105 @@
+"""A person in Chromium: click Start on the home page, wait for the notebook, press Shift+Enter, see the output."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Page, Playwright, TimeoutError
+
+from accounts import put_notebook
+from stack import Stack
+
+NOTEBOOK_FIRST = {"default_url": "/lab/tree/x.ipynb"}
+"""Spawner traits of both sides: JupyterLab opens on the notebook."""
+
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_WAIT = 120_000
+_CELL = ".jp-NotebookPanel .jp-CodeCell .jp-InputArea-editor"
+# The notebook's own indicator says idle before there is a kernel; the status bar says so only once it is connected.
+_STATUS = "#jp-main-statusbar"
+_IDLE = "Python 3 (ipykernel) | Idle"
+_PROMPT = ".jp-NotebookPanel .jp-CodeCell .jp-InputPrompt"
+_OUTPUT = ".jp-NotebookPanel .jp-OutputArea-output"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Seconds from the click on Start."""
+
+    notebook: float
+    """The notebook's cell is on the screen."""
+    kernel: float
+    """Its kernel is idle, so a cell can run."""
+    output: float
+    """The output is on the screen."""
+    presses: int
+    """How often Shift+Enter was pressed: JupyterLab drops a run that comes before it has the kernel."""
+
+
+def visit(playwright: Playwright, stack: Stack, user: str, password: str, profile: Path) -> Visit:
+    """Log in if the profile is not, then click Start and run the cell; a screenshot is kept when it fails.
+
+    The user's server must not run. The browser is started before the clock and ended after it; its profile stays.
+    """
+    put_notebook(user)
+    context = playwright.chromium.launch_persistent_context(
+        str(profile), executable_path="/usr/bin/chromium", args=_FLAGS, headless=True
+    )
+    try:
+        context.set_default_timeout(_WAIT)
+        page = context.pages[0] if context.pages else context.new_page()
+        try:
+            _to_the_home_page(page, stack, user, password)
+            return _start_and_run(page)
+        except Exception:
+            if stack.log_to is not None:
+                stack.log_to.mkdir(parents=True, exist_ok=True)
+                page.screenshot(path=str(stack.log_to / f"{stack.name}-{user}.png"), timeout=10_000)
+            raise
+    finally:
+        context.close()
+
+
+def _to_the_home_page(page: Page, stack: Stack, user: str, password: str) -> None:
+    page.goto(f"{stack.url}/hub/home")
+    page.wait_for_selector("#start, input[name=username]")
+    if page.locator("input[name=username]").count():
+        page.fill("input[name=username]", user)
+        page.fill("input[name=password]", password)
+        page.locator("input[name=password]").press("Enter")
+    page.wait_for_selector("#start")
+    page.wait_for_load_state("load")
+
+
+def _start_and_run(page: Page) -> Visit:
+    begin = time.perf_counter()
+    page.click("#start", no_wait_after=True)
+    page.wait_for_selector(_CELL)
+    notebook = time.perf_counter() - begin
+    page.locator(_STATUS, has_text=_IDLE).wait_for(state="attached")
+    kernel = time.perf_counter() - begin
+    presses = 0
+    while presses < 20:
+        page.click(_CELL)
+        page.keyboard.press("Shift+Enter")
+        presses += 1
+        try:
+            # Not dropped: the prompt turns from [ ]: to [*]: or [1]:
+            page.locator(_PROMPT).first.filter(has_text=re.compile(r"\[[*1]\]")).wait_for(timeout=500)
+            break
+        except TimeoutError:
+            continue
+    page.locator(_OUTPUT, has_text="42").first.wait_for()
+    return Visit(notebook, kernel, time.perf_counter() - begin, presses)

@@ -1,0 +1,61 @@
+"""Hubwright as `hubwright up` starts it, with the local engine and no limits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from stack import PREFIX, Stack
+
+# Every other descendant of `up` exists for the users' servers: counting what is not named here errs against us.
+_NOT_FOR_USERS = ("jupyterhub", "caddy", "hubwright.people.account_helper", "jupyterhub_idle_culler", "hubwright up")
+
+
+class Ours(Stack):
+    """Hubwright's defaults; set are only the address, who may log in, and no bound on concurrent spawns."""
+
+    name = "hubwright"
+
+    def __init__(self, users: list[str], *, spawner: dict[str, Any] | None = None, log_to: Path | None = None) -> None:
+        super().__init__(users, spawner=spawner, log_to=log_to)
+        self.state = self.folder / "state"
+        settings = {
+            "hub": {"listen": f"127.0.0.1:{self.port}"},
+            "auth": {"kind": "pam", "allow": {"users": users}},
+            "people": {"users": users},
+            "engine": {"kind": "local"},
+            "extra": {"JupyterHub": {"concurrent_spawn_limit": 0}},
+        }
+        if self.spawner:
+            settings["extra"]["Spawner"] = self.spawner
+        # JSON is YAML.
+        (self.folder / "hub.yaml").write_text(json.dumps(settings, indent=2))
+
+    def argv(self) -> list[str]:
+        return [str(PREFIX / "bin/hubwright"), "up", *self._where()]
+
+    def _where(self) -> list[str]:
+        return ["--config", str(self.folder / "hub.yaml"), "--state", str(self.state)]
+
+    def admin_token(self) -> str:
+        return (self.state / "secrets/cli.token").read_text().strip()
+
+    def shared(self) -> list[psutil.Process]:
+        return [one for one in self._family() if one.uids().real == 0 and not _is_for_the_service(one)]
+
+
+def _is_for_the_service(process: psutil.Process) -> bool:
+    line = " ".join(process.cmdline()) or process.name()
+    if "forkserver" in line:
+        return False
+    return any(part in line for part in _NOT_FOR_USERS)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what only Hubwright's side has."""
+    caddy = subprocess.run([str(PREFIX / "bin/caddy"), "version"], capture_output=True, text=True, timeout=10).stdout
+    return {"caddy": caddy.split()[0].lstrip("v") if caddy.split() else "?"}

@@ -1,0 +1,218 @@
+"""Write docs/benchmarks.md and docs/benchmarks.svg from the CSVs in bench/, and say in the terminal what misses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import table
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure of both sides and what it must reach; `best` is how many times better Hubwright must be."""
+
+    what: str
+    unit: str
+    plain: float | None
+    ours: float | None
+    best: float | None = None
+    under: float | None = None
+    more_is_better: bool = False
+    remark: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times better Hubwright is than the plain stack."""
+        if not self.plain or not self.ours:
+            return None
+        return self.ours / self.plain if self.more_is_better else self.plain / self.ours
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None when something was not measured."""
+        if self.under is not None:
+            return None if self.ours is None else self.ours < self.under
+        return None if self.ratio is None or self.best is None else self.ratio >= self.best
+
+    @property
+    def target(self) -> str:
+        """The target in words."""
+        if self.under is not None:
+            return f"under {self.under:g} {self.unit}"
+        return "" if self.best is None else f"{self.best:.3g} times better"
+
+
+def main() -> int:
+    """Write page and plot; 2 when there is no CSV."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--from", dest="folder", type=Path, default=HERE)
+    parser.add_argument("--to", type=Path, default=HERE.parent / "docs")
+    chosen = parser.parse_args()
+    found = {path.stem: table.read(path) for path in sorted(chosen.folder.glob("*.csv"))}
+    found = {name: found[name] for name in _LINES if name in found}
+    if not found:
+        print(f"No CSV in {chosen.folder}. Run bench/run.py first.", file=sys.stderr)
+        return 2
+    lines = [line for name, (_, rows) in found.items() for line in _LINES[name](rows)]
+    chosen.to.mkdir(parents=True, exist_ok=True)
+    (chosen.to / "benchmarks.md").write_text(page(lines, {name: notes for name, (notes, _) in found.items()}))
+    plot(lines, chosen.to / "benchmarks.svg")
+    for line in lines:
+        print(_row(line))
+    return 0
+
+
+def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
+    """Return docs/benchmarks.md."""
+    missed = [line for line in lines if line.reached is False]
+    unknown = [line for line in lines if line.reached is None and line.target]
+    parts = [
+        "# Benchmarks",
+        "Written by `bench/report.py` from the CSV files in `bench/`; do not edit. "
+        "The plain stack is JupyterHub as it comes: LocalProcessSpawner as the same Unix users, "
+        "configurable-http-proxy from npm, SQLite, the same Python environment, the same extensions loaded, "
+        "no bound on concurrent spawns. "
+        "Every user is new to the service, and nothing is started for him before he asks.",
+        "| | plain stack | Hubwright | better by | target | reached |\n|---|--:|--:|--:|---|---|\n"
+        + "\n".join(_row(line) for line in lines),
+        "![How many times better Hubwright is, with the targets](benchmarks.svg)",
+    ]
+    if missed:
+        parts.append("## What misses its target\n\n" + "\n".join(f"* {_shortfall(line)}" for line in missed))
+    if unknown:
+        parts.append(
+            "## What has not been measured on both sides\n\n" + "\n".join(f"* {line.what}" for line in unknown)
+        )
+    remarks = [f"* {line.what}: {line.remark}" for line in lines if line.remark]
+    if remarks:
+        parts.append("## Remarks\n\n" + "\n".join(remarks))
+    parts.append("## How each was measured\n\n" + "\n".join(f"* `{name}`: {_HOW[name]}" for name in notes))
+    parts.append("## Machine\n\n" + "\n".join(_machine(name, note) for name, note in notes.items()))
+    parts.append(
+        "## Again\n\nAs root, with Chromium and npm, on a quiet machine:\n\n"
+        "    python bench/run.py all\n    python bench/report.py"
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def plot(lines: list[Line], target: Path) -> None:
+    """Draw how many times better Hubwright is, a bar a figure, with a mark at each target."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "hubwright"
+    from matplotlib import pyplot
+
+    drawn = [line for line in reversed(lines) if line.ratio is not None]
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.45 * len(drawn)), layout="constrained")
+    colours = ["#c0392b" if line.reached is False else "#2a7f62" for line in drawn]
+    bars = axes.barh([line.what for line in drawn], [line.ratio or 0 for line in drawn], color=colours, height=0.6)
+    axes.bar_label(
+        bars, [f"{line.ratio:.2g}x" if (line.ratio or 0) < 10 else f"{line.ratio:.0f}x" for line in drawn], padding=4
+    )
+    for place, line in enumerate(drawn):
+        if line.best is not None:
+            axes.plot([line.best, line.best], [place - 0.4, place + 0.4], color="black", linewidth=2)
+    axes.axvline(1, color="grey", linewidth=0.8)
+    if drawn:
+        axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.set_xlabel("times better than the plain stack (log scale); black: the target")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(target, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _row(line: Line) -> str:
+    better = "" if line.ratio is None else f"{line.ratio:.2f}x" if line.ratio < 10 else f"{line.ratio:.1f}x"
+    reached = {True: "yes", False: "**no**", None: "not measured" if line.target else ""}[line.reached]
+    cells = [line.what, _figure(line.plain, line.unit), _figure(line.ours, line.unit), better, line.target, reached]
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def _shortfall(line: Line) -> str:
+    if line.under is not None or line.ratio is None:
+        return f"{line.what}: {_figure(line.ours, line.unit)}, not {line.target}."
+    return f"{line.what}: {line.ratio:.2f} times better, not {line.best:.3g}."
+
+
+def _machine(name: str, note: dict[str, str]) -> str:
+    return f"* `{name}`: " + "; ".join(f"{key}: {value}" for key, value in note.items())
+
+
+def _middle(values: list[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _both(rows: list[dict[str, str]], name: str, **where: str) -> tuple[float | None, float | None]:
+    return _middle(table.column(rows, "plain", name, **where)), _middle(table.column(rows, "hubwright", name, **where))
+
+
+def _one(rows: list[dict[str, str]]) -> list[Line]:
+    return [
+        Line("One user: start to first result (median)", "s", *_both(rows, "result"), best=10),
+        Line("One user: start to server ready (median)", "s", *_both(rows, "ready")),
+    ]
+
+
+def _many(rows: list[dict[str, str]]) -> list[Line]:
+    ends = {side: table.column(rows, side, "result") for side in ("plain", "hubwright")}
+    asked = {side: sum(row["side"] == side for row in rows) for side in ends}
+    failed = {side: asked[side] - len(ends[side]) for side in ends}
+    last = [max(ends[side]) if ends[side] else None for side in ends]
+    count = max(asked.values())
+    remark = (
+        f"failed: plain {failed['plain']} of {asked['plain']}, Hubwright {failed['hubwright']} of {asked['hubwright']}."
+    )
+    return [
+        Line(f"{count} users at once: last first result", "s", last[0], last[1], best=10, remark=remark),
+        Line(f"{count} users at once: median first result", "s", *_both(rows, "result")),
+    ]
+
+
+def _memory(rows: list[dict[str, str]]) -> list[Line]:
+    count = rows[0]["count"]
+    return [
+        Line(f"Memory for each of {count} idle users", "MiB", *_both(rows, "per_user"), best=3),
+        Line("Memory of hub, proxy and supervisor", "MiB", *_both(rows, "service")),
+    ]
+
+
+def _start(rows: list[dict[str, str]]) -> list[Line]:
+    return [Line("Service start to login page (second start)", "s", *_both(rows, "seconds"), under=4)]
+
+
+def _browser(rows: list[dict[str, str]]) -> list[Line]:
+    return [
+        Line(f"Browser, {which} visit: Start to output", "s", *_both(rows, "output", visit=which), best=4)
+        for which in ("first", "second")
+    ]
+
+
+_LINES = {"one": _one, "many": _many, "memory": _memory, "start": _start, "browser": _browser}
+_HOW = {
+    "one": "over the real API: POST the start, wait for its 201 (or the progress stream, after 10 s), POST a notebook "
+    "session, open the kernel's websocket, run `6*7`. Both services run; one user at a time, sides alternating.",
+    "many": "the same, all at once, one service at a time. Both sides have spawn time-outs of 600 s, because with "
+    "its defaults the plain stack gives up on its users.",
+    "memory": "sum of the proportional set sizes of all processes that run as the users or exist for their servers "
+    "(fork server and agents too), divided by the users; one idle kernel each, one service at a time.",
+    "start": "from the command to the login page answering 200, asked every 20 ms, from the second start on.",
+    "browser": "Chromium; from the click on Start on the hub's home page to the output of `6*7` in JupyterLab, the key "
+    "pressed as soon as the status bar says that the kernel is idle. First visit: fresh user, fresh profile. "
+    "Second: the server was stopped, the browser closed, the profile kept.",
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
