@@ -5,7 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
-from hubwright.care.listeners import PUBLIC
+from hubwright.care.listeners import INTERNAL, PUBLIC
 from hubwright.care.part import Part
 from hubwright.care.supervise import Service, up
 from hubwright.errors import HubwrightError
@@ -51,7 +51,7 @@ while True:
         pass
     connection.close()
 """
-SLEEP = "import time; time.sleep(1000)"
+SLEEP = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(1000)"
 
 
 class Terminal:
@@ -79,8 +79,8 @@ def parts(site: Site) -> list[Part]:
     version = os.environ.get("TINY_VERSION", "1")
     return [
         part("fork-server", FORK_SERVER, site.fork_socket, site.run / "notebook", ready=site.fork_socket.exists),
-        part("caddy", ECHO, descriptors=(PUBLIC,), version=version),
-        part("hub", os.environ.get("TINY_HUB", SLEEP)),
+        part("caddy", ECHO, descriptors=(PUBLIC, INTERNAL), version=version),
+        part("hub", os.environ.get("TINY_HUB", SLEEP), site.run / "ready", ready=(site.run / "ready").exists),
     ]
 
 
