@@ -57,7 +57,8 @@ class MemoryWatch:
         what = "One of your processes was" if count == 1 else f"{count} of your processes were"
         return (
             f"{what} ended: together your notebooks and terminals reached the memory limit of "
-            f"{format_bytes(self.limit)}. A kernel that was ended starts again empty; your files and your other notebooks are untouched. "
+            f"{format_bytes(self.limit)}. A kernel that was ended starts again empty; your files and your other "
+            "notebooks are untouched. "
             "Load less at a time, or close what you do not need."
         )
 

@@ -17,7 +17,7 @@ ARGUMENTS = (
     "--KernelProvisionerFactory.default_provisioner_name=hubwright-fork",
     f"--ServerApp.terminado_settings={{'shell_command': ['/bin/sh', '-c', {_SHELL!r}]}}",
 )
-"""What every server is told: kernels on Unix sockets, forked where they can be; terminals that a full memory hits first."""
+"""What every server is told: kernels on Unix sockets, forked where they can be; terminals end before the server."""
 
 
 class HandedServerApp(ServerApp):

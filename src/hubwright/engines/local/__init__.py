@@ -1,0 +1,35 @@
+"""Notebook servers on this machine, forked from a process that has imported everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hubwright.engines.local.config import Config
+from hubwright.errors import Problem
+from hubwright.fields import Site
+
+NAME = "local"
+
+
+def check(config: Config, site: Site) -> list[Problem]:
+    """Return which limits cannot hold on this machine, and who cannot be served."""
+    from hubwright.machine import cgroups
+
+    limits = cgroups.Limits(config.memory, config.cpu, config.processes)
+    if not site.privileged and limits.wanted:
+        what = "limits need root: without it there is one user, and nothing that could hold them."
+        return [Problem("hub.yaml engine", what, "Start it as root, or leave memory, cpu and processes out.")]
+    if site.privileged and (missing := cgroups.find("hubwright").missing(limits)):
+        return [Problem("hub.yaml engine", f"{missing}.", "Leave that limit out, or turn the controller on.")]
+    return []
+
+
+def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
+    """Write the JupyterHub settings of this kind into `c`."""
+    c.setdefault("JupyterHub", {}).update(
+        spawner_class="hubwright.engines.local.spawner.ForkSpawner",
+        allow_named_servers=config.servers > 1,
+        # JupyterHub counts the named servers only, and takes 0 for "no limit"
+        named_server_limit_per_user=config.servers - 1,
+    )
+    c.setdefault("ForkSpawner", {}).update(memory=config.memory, cpu=config.cpu, processes=config.processes)

@@ -1,0 +1,126 @@
+"""Limits hold: what goes past memory is ended, the processor is capped, processes are counted; the server lives."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Account, wait_until
+from tests.running import Notebook, Service
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+
+NOTICE = "https://hubwright.readthedocs.io/events/notice/v1"
+HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
+
+
+@pytest.fixture(scope="module")
+def person(module_account: Callable[..., Account]) -> Account:
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def notebook(service: Callable[..., Service], person: Account) -> Notebook:
+    yaml = """\
+hub: {listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+engine: {kind: local, memory: 400M, cpu: 0.5, processes: 120}
+"""
+    return service(yaml).up().start(person.name)
+
+
+def notice(notebook: Notebook, cause: Callable[[], object]) -> str:
+    """Return what JupyterLab's event stream says after `cause()`."""
+    stream = notebook.socket("api/events/subscribe")
+    cause()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        event = json.loads(stream.recv())
+        if event["schema_id"] == NOTICE:
+            return str(event["message"])
+    raise AssertionError("no notice came")
+
+
+def test_a_hog_in_a_kernel_loses_its_kernel_only(notebook: Notebook) -> None:
+    """The kernel dies and comes back; the server answers all along, and the page says why."""
+    kernel, other, pid = notebook.kernel(), notebook.kernel(), notebook.pid
+    other.run("kept = 42")
+    words = notice(notebook, lambda: kernel.send(HOG))
+    assert "One of your processes was ended" in words
+    assert "memory limit of 400M" in words
+    assert notebook.pid == pid
+    assert notebook.ask("GET", "api").status_code == 200
+    assert other.run("kept") == "42"
+    wait_until(lambda: kernel.model()["execution_state"] in ("idle", "starting", "restarting"), 20)
+
+
+def test_a_hog_in_a_subprocess_leaves_the_kernel(notebook: Notebook) -> None:
+    kernel = notebook.kernel()
+    code = f"import subprocess, sys; print(subprocess.run([sys.executable, '-c', {HOG!r}]).returncode)"
+    seen: list[str] = []
+    words = notice(notebook, lambda: seen.append(kernel.run(code)))
+    assert seen == ["-9\n"]
+    assert "memory limit" in words
+    assert kernel.run("1 + 1") == "2"
+
+
+def test_a_hog_in_a_terminal_leaves_the_server(notebook: Notebook) -> None:
+    terminal, pid = notebook.terminal(), notebook.pid
+    code = "b = []\nwhile True: b.append(bytearray(b\"x\") * 2**24)"
+    words = notice(notebook, lambda: terminal.send(json.dumps(["stdin", f"python3 -c '{code}'\r"])))
+    assert "memory limit" in words
+    assert notebook.pid == pid
+    assert notebook.ask("GET", "api").status_code == 200
+
+
+def test_the_processor_is_capped_within_a_tenth(notebook: Notebook) -> None:
+    """Half a processor, over two busy processes."""
+    code = (
+        "import time, os\npid = os.fork()\nt = time.perf_counter(); c = time.process_time()\n"
+        "while time.perf_counter() - t < 4: pass\n"
+        "used = time.process_time() - c\n"
+        "if pid == 0: os._exit(min(255, int(used * 50)))\n"
+        "_, s = os.waitpid(pid, 0)\nprint((used + os.waitstatus_to_exitcode(s) / 50) / 4)"
+    )
+    assert notebook.kernel().value(code) == pytest.approx(0.5, rel=0.12)
+
+
+def test_processes_are_capped(notebook: Notebook) -> None:
+    code = (
+        "import subprocess\nps = []\ntry:\n    for _ in range(200): ps.append(subprocess.Popen(['sleep', '60']))\n"
+        "except OSError as e: print(type(e).__name__)\nfinally:\n    for p in ps: p.kill()\n    for p in ps: p.wait()"
+    )
+    assert notebook.kernel().run(code).strip() == "BlockingIOError"
+
+
+def test_the_server_knows_its_limits(notebook: Notebook) -> None:
+    code = "import os; print(os.environ['MEM_LIMIT'], os.environ['CPU_LIMIT'])"
+    assert notebook.kernel().run(code).split() == [str(400 * 2**20), "0.5"]
+
+
+def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
+    """Not a process, not one that detached itself, not a control group, not a folder."""
+    marker = "hwt-stray"
+    notebook.kernel().run(
+        "import subprocess; p = subprocess.Popen(['bash', '-c', 'exec -a hwt-stray setsid sleep 300'],"
+        " start_new_session=True)"
+    )
+    from pathlib import Path
+
+    def strays() -> list[str]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                found.append(entry.read_text())
+            except OSError:
+                continue
+        return [text for text in found if text.startswith(marker)]
+
+    wait_until(strays)
+    notebook.service.stop(notebook.user)
+    wait_until(lambda: not strays())
+    assert list((notebook.service.run / "servers").iterdir()) == []
+    wait_until(lambda: not list(Path("/sys/fs/cgroup").rglob(f"hubwright-{notebook.service.run.name}/user.*")))

@@ -1,0 +1,329 @@
+"""Another local user: he tries every door, and gets nothing of use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubwright.fields import server_key
+from tests.conftest import Account
+from tests.running import Kernel, Service
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def alice(module_account: Callable[..., Account]) -> Account:
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def mallory(module_account: Callable[..., Account]) -> Account:
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def kernel(service: Callable[..., Service], alice: Account, mallory: Account) -> Kernel:
+    """Alice's kernel, with a secret in a variable; Mallory has a server of his own beside it."""
+    running = service().up()
+    kernel = running.start(alice.name).kernel()
+    kernel.run("secret = 'al1ces-own'")
+    running.start(mallory.name).kernel()
+    return kernel
+
+
+def as_user(account: Account, code: str, *words: str) -> Any:
+    """Run Python as that user, in a shell's place, and return the JSON it prints."""
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", textwrap.dedent(code), *words],
+        user=account.uid,
+        group=account.gid,
+        extra_groups=os.getgrouplist(account.name, account.gid),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd="/",
+        env={"HOME": str(account.home), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_he_cannot_connect_to_any_socket_of_the_service(kernel: Kernel, mallory: Account) -> None:
+    """Hub, fork server, account helper, Alice's server: the kernel refuses the connection itself."""
+    run = kernel.notebook.service.run
+    sockets = [str(path) for path in run.rglob("*.sock")]
+    assert {Path(path).name for path in sockets} >= {"hub.sock", "fork.sock", "start.sock", "account.sock", "http.sock"}
+    code = """
+        import json, socket, sys
+        got = []
+        for path in sys.argv[1:]:
+            try:
+                socket.socket(socket.AF_UNIX).connect(path)
+                got.append(path)
+            except OSError:
+                pass
+        print(json.dumps(got))
+    """
+    assert as_user(mallory, code, *sockets) == []
+
+
+def test_he_cannot_enter_her_folders(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    """Home, runtime folder, kernel channels, logs, secrets, database, routing table."""
+    service = kernel.notebook.service
+    place = service.run / "servers" / server_key(alice.name, "")
+    channels = list((place / "run").glob("kernel-*-ipc-*"))
+    assert len(channels) >= 5
+    closed = [alice.home, place / "run", service.state / "logs", service.state / "secrets", service.run / "routes"]
+    files = [*channels, service.state / "hub.sqlite", place / "server.json", service.run / "hub.json"]
+    code = """
+        import json, os, sys
+        got = []
+        for path in sys.argv[1:]:
+            try:
+                os.listdir(path) if os.path.isdir(path) else open(path).read(1)
+                got.append(path)
+            except OSError:
+                pass
+            try:
+                open(os.path.join(path, "x") if os.path.isdir(path) else path, "a")
+                got.append("written: " + path)
+            except OSError:
+                pass
+        print(json.dumps(got))
+    """
+    assert as_user(mallory, code, *map(str, [*closed, *files])) == []
+
+
+def test_every_listening_port_refuses_him(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    """Over TCP there is only Caddy: nothing of Alice's server answers without her token, no admin port is open."""
+    service = kernel.notebook.service
+    tree = _tree(service.process.pid if service.process else 0)
+    listening = _tcp_listeners(tree)
+    assert len(listening) == 2, listening
+    code = """
+        import http.client, json, sys
+        base, got = sys.argv[1], {}
+        for port in sys.argv[2:]:
+            for path in (base + "api/kernels", base + "api/contents", base + "tree", base + "lab", "/config/", "/hub/api/users",
+                         base + "static/../../api/kernels", "/metrics", "/debug/pprof/"):
+                c = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+                c.request("GET", path)
+                got[port + path] = c.getresponse().status
+        print(json.dumps(got))
+    """
+    seen = as_user(mallory, code, kernel.notebook.base, *map(str, sorted(listening)))
+    assert {path: status for path, status in seen.items() if status == 200 or status >= 500} == {}
+    assert {status for path, status in seen.items() if "/api/kernels" in path} <= {403, 404, 302}
+
+
+def test_his_token_opens_nothing_of_hers(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    service = kernel.notebook.service
+    token = service.token(mallory.name)
+    for path in ("api/kernels", "api/contents", f"api/kernels/{kernel.id}", "lab"):
+        assert kernel.notebook.ask("GET", path, token=token).status_code in (403, 404), path
+    headers = {"Authorization": f"token {token}"}
+    assert service.api("GET", f"/users/{alice.name}", headers=headers).status_code in (403, 404)
+    assert service.api("POST", f"/users/{alice.name}/server", {}, headers=headers).status_code in (403, 404)
+    assert service.api("DELETE", f"/users/{alice.name}/server", headers=headers).status_code in (403, 404)
+
+
+def test_her_processes_are_closed_to_him(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    """No environment, memory, descriptor or signal of hers, whether server, agent or kernel."""
+    pids = [entry.name for entry in Path("/proc").glob("[0-9]*") if _uid(entry) == alice.uid]
+    assert len(pids) >= 3
+    code = """
+        import json, os, sys
+        got = []
+        for pid in sys.argv[1:]:
+            for name in ("environ", "mem", "maps", "fd", "cwd"):
+                try:
+                    path = f"/proc/{pid}/{name}"
+                    os.listdir(path) if name == "fd" else os.readlink(path) if name == "cwd" else open(path, "rb").read(1)
+                    got.append(path)
+                except OSError:
+                    pass
+            try:
+                os.kill(int(pid), 9)
+                got.append("killed " + pid)
+            except OSError:
+                pass
+        print(json.dumps(got))
+    """
+    assert as_user(mallory, code, *pids) == []
+
+
+def test_her_entries_in_proc_are_hers(kernel: Kernel, alice: Account) -> None:
+    """A forked process would be root's there, and its own tools blind, were it not made dumpable again."""
+    for pid in (kernel.notebook.pid, int(kernel.run("import os; print(os.getpid())"))):
+        assert _uid(Path(f"/proc/{pid}/environ")) == alice.uid
+
+
+def test_no_memory_of_his_holds_a_secret_of_hers_or_of_the_hub(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    """Every readable page of his server, agent and kernel, searched as root for her token and the hub's secrets."""
+    service = kernel.notebook.service
+    hers = kernel.run("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])").strip()
+    secrets = [path.read_text().strip() for path in (service.state / "secrets").iterdir() if path.is_file()]
+    assert len(hers) >= 32
+    needles = {word.encode() for word in (hers, "al1ces-own", *secrets) if len(word) >= 10}
+    assert len(needles) >= 4
+    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _uid(entry) == mallory.uid]
+    assert len(pids) >= 3
+    for pid in [*pids, service.part("fork-server")]:
+        for needle in needles:
+            assert not _holds(pid, needle), f"{pid} holds {needle!r}"
+    own = [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _uid(entry) == alice.uid]
+    assert any(_holds(pid, hers.encode()) for pid in own), "the search itself must be able to find it"
+
+
+def test_nothing_of_the_service_is_inherited(kernel: Kernel) -> None:
+    """A kernel's and a server's descriptors: its own files and sockets, none of the fork server's."""
+    allowed = ("/dev/null", "/dev/urandom", "socket:", "anon_inode:", "pipe:", "/proc/", "/dev/pts", "/dev/ptmx")
+    log = str(kernel.notebook.service.state / "logs" / "users")
+    history = str(Path("~" + kernel.notebook.user).expanduser())
+    for pid in (kernel.notebook.pid, int(kernel.run("import os; print(os.getpid())"))):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                target = os.readlink(entry)
+            except FileNotFoundError:
+                continue
+            assert target.startswith((*allowed, log, history)), target
+            assert ".sock" not in target
+
+
+def test_the_title_names_user_and_server(kernel: Kernel, alice: Account) -> None:
+    title = Path(f"/proc/{kernel.notebook.pid}/cmdline").read_text()
+    assert title.startswith(f"notebook-server {alice.name}/")
+
+
+def test_root_and_system_accounts_get_no_server(kernel: Kernel) -> None:
+    """The fork server refuses them itself, whatever the hub asks."""
+    from hubwright.machine import wire
+
+    for name in ("root", "daemon", "hubwright", "nobody-there"):
+        answer = wire.call(kernel.notebook.service.run / "start.sock", {"user": name, "server": "", "env": {}})
+        assert not answer["ok"] and answer["error"], answer
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"{}\n", b"[]\n", b"nonsense\n", b'{"user":5}\n', b'{"user":"a\\u0000b"}\n', b"x" * 300_000, b""]
+)
+def test_nonsense_on_its_sockets_leaves_the_fork_server_well(kernel: Kernel, line: bytes) -> None:
+    import socket
+
+    run = kernel.notebook.service.run
+    for name in ("fork.sock", "start.sock"):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(20)
+            caller.connect(str(run / name))
+            try:
+                caller.sendall(line)
+                caller.shutdown(socket.SHUT_WR)
+                caller.recv(65536)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+    assert len(kernel.notebook.service.listed()) >= 2
+
+
+def test_a_dead_servers_address_cannot_be_taken(kernel: Kernel, mallory: Account) -> None:
+    """Before the route is gone: nobody but root can put a socket where Caddy still looks."""
+    place = kernel.notebook.service.run / "servers"
+    code = """
+        import json, os, socket, sys
+        got = []
+        for path in sys.argv[1:]:
+            try:
+                socket.socket(socket.AF_UNIX).bind(path)
+                got.append(path)
+            except OSError:
+                pass
+            try:
+                os.rename(path, path + "x")
+                got.append("moved " + path)
+            except OSError:
+                pass
+        print(json.dumps(got))
+    """
+    taken = [place / "0123456789abcdef" / "http.sock", place / "x.sock"]
+    taken += [one / "http.sock" for one in place.iterdir()] + [one / "new.sock" for one in place.iterdir()]
+    assert as_user(mallory, code, *map(str, taken)) == []
+
+
+def test_a_reused_pid_is_not_taken_for_a_server(kernel: Kernel, mallory: Account) -> None:
+    """The fork server knows its servers by pid and start time: a record with another start time is not adopted."""
+    from hubwright.machine.process import Process
+
+    real = Process.of(kernel.notebook.pid)
+    assert real
+    assert not Process(real.pid, real.started - 1).alive()
+    assert not Process(real.pid, real.started - 1).signal(0)
+
+
+def _uid(path: Path) -> int:
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return -1
+
+
+def _holds(pid: int, needle: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            for line in maps:
+                span, mode = line.split()[:2]
+                if "r" not in mode or line.rstrip().endswith(("[vvar]", "[vsyscall]")):
+                    continue
+                start, end = (int(part, 16) for part in span.split("-"))
+                try:
+                    memory.seek(start)
+                    if needle in memory.read(end - start):
+                        return True
+                except (OSError, ValueError, OverflowError):
+                    continue
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def _tree(pid: int) -> set[int]:
+    found, todo = {pid}, [pid]
+    while todo:
+        parent = todo.pop()
+        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                children = [int(word) for word in path.read_text().split()]
+            except OSError:
+                continue
+            todo += [child for child in children if child not in found]
+            found |= set(children)
+    return found
+
+
+def _tcp_listeners(pids: set[int]) -> set[int]:
+    inodes = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A":
+                inodes[words[9]] = int(words[1].split(":")[1], 16)
+    ports = set()
+    for pid in pids:
+        try:
+            entries = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                target = os.readlink(entry)
+            except OSError:
+                continue
+            if target.startswith("socket:[") and target[8:-1] in inodes:
+                ports.add(inodes[target[8:-1]])
+    return ports

@@ -1,0 +1,227 @@
+"""A forked server and a forked kernel are what executing them would have given."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Account
+from tests.running import PREFIX, Notebook, Service
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+
+PROBE = r"""
+import gc, grp, json, locale, multiprocessing, os, resource, signal, site, sys, sysconfig, threading, warnings
+import asyncio, tempfile
+status = dict(l.split(":\t", 1) for l in open("/proc/self/status").read().splitlines() if ":\t" in l)
+def fds():
+    kinds = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            kinds.append(os.readlink("/proc/self/fd/" + fd).split(":")[0])
+        except OSError:
+            pass
+    return sorted(k for k in kinds if k not in ("socket", "anon_inode", "pipe"))
+print(json.dumps({
+    "sys.path": sys.path, "flags": str(sys.flags), "prefix": [sys.prefix, sys.exec_prefix, sys.base_prefix],
+    "executable": sys.executable, "argv": [a for a in sys.argv if not a.endswith(".json")],
+    "umask": status["Umask"], "groups": sorted(os.getgroups()), "ids": [os.getresuid(), os.getresgid()],
+    "caps": [status[k] for k in ("CapInh", "CapPrm", "CapEff", "CapAmb")], "nnp": status["NoNewPrivs"],
+    "limits": [resource.getrlimit(getattr(resource, n)) for n in dir(resource) if n.startswith("RLIMIT_")],
+    "signals": {s.name: str(signal.getsignal(s)).split(" at ")[0] for s in signal.Signals},
+    "masks": [status[k] for k in ("SigBlk", "SigIgn", "SigCgt")],
+    "fds": fds(), "locale": [locale.getlocale(), locale.getpreferredencoding(), sys.getfilesystemencoding()],
+    "cwd": os.getcwd(), "home": os.path.expanduser("~"), "tmp": tempfile.gettempdir(),
+    "site": [site.ENABLE_USER_SITE, site.getuserbase(), site.getusersitepackages()],
+    "userbase": sysconfig.get_config_var("userbase"), "purelib": sysconfig.get_path("purelib"),
+    "start_method": multiprocessing.get_start_method(), "main": sys.modules["__main__"].__name__,
+    "stdin": sys.stdin.encoding if sys.stdin else None, "recursion": sys.getrecursionlimit(),
+    "switch": sys.getswitchinterval(), "gc": [gc.isenabled(), gc.get_threshold()], "threads": threading.active_count(),
+    "policy": type(asyncio.get_event_loop_policy()).__name__, "excepthook": sys.excepthook.__qualname__,
+    "hashseed": sys.flags.hash_randomization, "dumpable": os.stat("/proc/self/environ").st_uid == os.getuid(),
+    "env": {k: v for k, v in os.environ.items() if k not in ("JPY_SESSION_NAME", "JPY_PARENT_PID", "_")},
+    "oom": open("/proc/self/oom_score_adj").read(), "cgroup": open("/proc/self/cgroup").read(),
+    "session": os.getsid(0) == os.getpid(), "nice": os.nice(0),
+}, default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def person(module_account: Callable[..., Account]) -> Account:
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def notebook(service: Callable[..., Service], person: Account) -> Notebook:
+    yaml = """\
+hub: {listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+engine: {kind: local, memory: 2G, processes: 400}
+environments: {default: {preload: [numpy, pandas]}}
+"""
+    folder = person.home / ".local/share/jupyter/kernels/executed"
+    folder.mkdir(parents=True)
+    spec = {"argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "Executed"}
+    (folder / "kernel.json").write_text(json.dumps({**spec, "language": "python"}))
+    subprocess.run(["chown", "-R", f"{person.uid}:{person.gid}", str(person.home)], check=True)
+    return service(yaml).up().start(person.name)
+
+
+def processes_of(uid: int) -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.stat().st_uid == uid:
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except OSError:
+            continue
+    return found
+
+
+def test_a_forked_kernel_is_the_kernel_that_execution_gives(notebook: Notebook) -> None:
+    """Paths, flags, identity, limits, signals, descriptors, locale, environment: the same, name by name."""
+    forked = notebook.kernel("python3").value(PROBE)
+    executed = notebook.kernel("executed").value(PROBE)
+    assert {k: (v, executed[k]) for k, v in forked.items() if v != executed[k]} == {}
+
+
+def test_the_kernel_was_forked_and_the_other_executed(notebook: Notebook, person: Account) -> None:
+    """Else the comparison would compare a thing with itself."""
+    one, two = notebook.kernel("python3"), notebook.kernel("executed")
+    titles = processes_of(person.uid)
+    assert titles[int(one.run("import os; print(os.getpid())"))].startswith(f"kernel {person.name}/ {one.id}")
+    assert "ipykernel_launcher" in titles[int(two.run("import os; print(os.getpid())"))]
+
+
+def test_two_kernels_draw_different_random_numbers(notebook: Notebook) -> None:
+    """Python's, numpy's old and new generator, uuid, and the key of multiprocessing."""
+    code = (
+        "import random, uuid, numpy, multiprocessing, tempfile\n"
+        "print([random.random(), numpy.random.rand(), numpy.random.default_rng().random(), str(uuid.uuid4()),"
+        " multiprocessing.current_process().authkey.hex(), tempfile.mktemp()])"
+    )
+    one, two = (eval(notebook.kernel().run(code)) for _ in range(2))
+    assert all(a != b for a, b in zip(one, two, strict=True))
+
+
+def test_blas_has_its_threads_again(notebook: Notebook) -> None:
+    """Held to one for the import before the fork, restored in the kernel."""
+    code = "import numpy, threadpoolctl; print([p['num_threads'] for p in threadpoolctl.threadpool_info()])"
+    assert notebook.kernel().value(code) == [len(os.sched_getaffinity(0))]
+    product = "import numpy; a = numpy.ones((600, 600)); print(float((a @ a)[0, 0]))"
+    assert notebook.kernel().run(product).strip() == "600.0"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_works_in_a_forked_kernel(notebook: Notebook, method: str) -> None:
+    code = (
+        "import multiprocessing, math\n"
+        f"with multiprocessing.get_context({method!r}).Pool(2) as pool:\n    print(pool.map(math.factorial, [3, 4]))"
+    )
+    assert notebook.kernel().run(code).strip() == "[6, 24]"
+
+
+def test_pip_behaves_the_same(notebook: Notebook) -> None:
+    """`%pip` runs the environment's own pip, forked or executed."""
+    seen = [notebook.kernel(name).run("%pip --version").split(" from ")[1] for name in ("python3", "executed")]
+    assert seen[0] == seen[1]
+    assert str(PREFIX) in seen[0]
+
+
+def test_interrupt_reaches_a_forked_kernel(notebook: Notebook) -> None:
+    kernel = notebook.kernel()
+    number = kernel.send("import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')")
+    text = ""
+    for message in kernel.messages(number):
+        if message["msg_type"] == "execute_input":
+            notebook.ask("POST", f"api/kernels/{kernel.id}/interrupt")
+        if message["msg_type"] == "stream":
+            text += message["content"]["text"]
+        if message["msg_type"] == "execute_reply":
+            break
+    assert text.strip() == "stopped"
+
+
+def test_a_forked_kernel_restarts(notebook: Notebook) -> None:
+    kernel = notebook.kernel()
+    kernel.run("a = 1")
+    assert notebook.ask("POST", f"api/kernels/{kernel.id}/restart").status_code == 200
+    kernel.ws.close()
+    again = type(kernel)(notebook, kernel.id)
+    assert again.run("a").startswith("NameError")
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def test_a_forked_server_is_the_server_that_execution_gives(notebook: Notebook, person: Account) -> None:
+    """Compared from outside with `jupyterhub-singleuser` executed by the same user with the same environment."""
+    pid = notebook.pid
+    env = dict(
+        pair.split("=", 1) for pair in Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0") if "=" in pair
+    )
+    env = env or _environment_of(notebook)
+    entry = pwd.getpwnam(person.name)
+    from tests.running import port
+
+    number = port()
+    env["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:{number}{notebook.base}"
+    env["JUPYTER_RUNTIME_DIR"] = str(person.home / "runtime")
+    executed = subprocess.Popen(
+        [str(PREFIX / "bin/python"), "-m", "jupyterhub.singleuser"],
+        env=env,
+        cwd=entry.pw_dir,
+        user=entry.pw_uid,
+        group=entry.pw_gid,
+        extra_groups=os.getgrouplist(person.name, entry.pw_gid),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        umask=0o022,
+    )
+    try:
+        from tests.conftest import wait_until
+        import httpx
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{number}{notebook.base}api").status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        wait_until(answers, 60)
+        for name in ("Uid", "Gid", "Groups", "Umask", "SigBlk", "SigIgn", "SigCgt", "CapEff", "CapPrm", "NoNewPrivs"):
+            assert _status(pid)[name] == _status(executed.pid)[name], name
+        same = [Path(f"/proc/{number}/limits").read_text() for number in (pid, executed.pid)]
+        assert same[0] == same[1]
+        assert os.readlink(f"/proc/{pid}/cwd") == os.readlink(f"/proc/{executed.pid}/cwd")
+        token = {"Authorization": f"token {notebook.service.token(person.name)}"}
+        theirs = httpx.Client(base_url=f"http://127.0.0.1:{number}{notebook.base}", headers=token, timeout=60)
+        for path in ("api", "api/kernelspecs", "api/contents", "lab/api/settings", "lab/api/workspaces", "api/me"):
+            one, two = notebook.ask("GET", path).json(), theirs.get(path).json()
+            assert _plain(one) == _plain(two), path
+    finally:
+        executed.terminate()
+        executed.wait(30)
+
+
+def _environment_of(notebook: Notebook) -> dict[str, str]:
+    found: dict[str, str] = notebook.kernel().value("import os, json; print(json.dumps(dict(os.environ)))")
+    return found
+
+
+def _plain(model: Any) -> Any:
+    """A model without what differs between any two moments."""
+    if isinstance(model, dict):
+        return {k: _plain(v) for k, v in model.items() if k not in ("last_modified", "created", "last_activity")}
+    return [_plain(v) for v in model] if isinstance(model, list) else model

@@ -1,0 +1,211 @@
+"""Whatever is killed, the notebooks live on, are found again, and can be stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from hubwright.machine.process import Process
+from tests.conftest import Account, wait_until
+from tests.running import Kernel, Service
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def people(module_account: Callable[..., Account]) -> list[Account]:
+    return [module_account(), module_account()]
+
+
+@pytest.fixture(scope="module")
+def running(service: Callable[..., Service]) -> Service:
+    return service().up()
+
+
+@pytest.fixture
+def kernel(running: Service, people: list[Account]) -> Iterator[Kernel]:
+    """A kernel with a variable and an open websocket, in the first person's server."""
+    name = people[0].name
+    if running.server(name).get("ready"):
+        running.stop(name)
+    kernel = running.start(name).kernel()
+    kernel.run("kept = 'here'")
+    yield kernel
+    running.stop(name)
+
+
+def replaced(service: Service, part: str, number: int) -> None:
+    """Signal a part and wait until another process has taken its place and the hub answers."""
+    old = service.part(part)
+    process = Process.of(old)
+    assert process and process.signal(number)
+    wait_until(lambda: service.part(part) != old and Process.of(service.part(part)), 30)
+    wait_until(lambda: service.answers() and service.api("GET", "/").status_code == 200, 30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("part", ["hub", "fork-server", "caddy", "account-helper"])
+def test_a_part_is_killed_and_comes_back(
+    running: Service, kernel: Kernel, people: list[Account], part: str, number: int
+) -> None:
+    """State, server and route are as before; a new server starts; the old one stops."""
+    pid = kernel.notebook.pid
+    replaced(running, part, number)
+    if part == "caddy":  # its end is the end of the connections through it
+        kernel = Kernel(kernel.notebook, kernel.id)
+    assert kernel.run("kept") == "'here'"
+    wait_until(lambda: [one["pid"] for one in running.listed()] == [pid])
+    wait_until(lambda: running.server(people[0].name).get("ready"), 30)
+    assert running.start(people[1].name).kernel().run("6 * 7") == "42"
+    running.stop(people[1].name)
+    running.stop(people[0].name)
+    assert running.listed() == []
+    kernel.notebook.service.start(people[0].name)
+
+
+def test_a_server_that_ends_by_itself_is_noticed(running: Service, kernel: Kernel, people: list[Account]) -> None:
+    """The hub drops it and its route, and it can be started again."""
+    os.kill(kernel.notebook.pid, signal.SIGKILL)
+    wait_until(lambda: not running.server(people[0].name), 30)
+    assert not list((running.run / "routes").rglob(f"*{people[0].name}*/**/*:*"))
+    assert running.start(people[0].name).kernel().run("1") == "1"
+
+
+def test_the_hub_starts_without_fork_server_while_a_server_is_frozen(
+    running: Service, kernel: Kernel, people: list[Account]
+) -> None:
+    """Neither is taken for stopped: both notebooks are there when the one is back and the other awake."""
+    second = running.start(people[1].name).kernel()
+    second.run("kept = 'too'")
+    frozen = Process.of(kernel.notebook.pid)
+    fork = Process.of(running.part("fork-server"))
+    assert frozen and fork
+    frozen.signal(signal.SIGSTOP)
+    fork.signal(signal.SIGSTOP)
+    old = running.part("hub")
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: running.part("hub") != old)
+    time.sleep(40)
+    fork.signal(signal.SIGCONT)
+    frozen.signal(signal.SIGCONT)
+    wait_until(running.answers, 60)
+    wait_until(lambda: running.server(people[0].name).get("ready"), 60)
+    assert kernel.run("kept") == "'here'"
+    assert second.run("kept") == "'too'"
+    running.stop(people[1].name)
+
+
+def test_a_notebook_is_saved_during_a_hub_restart(running: Service, kernel: Kernel, people: list[Account]) -> None:
+    """Its server has to ask the hub who saves, waits for it at Caddy, and the save succeeds.
+
+    The user's token was never seen by this server, so no answer is cached.
+    """
+    token = running.cli("token", people[0].name).stdout.strip()
+    model = {"type": "notebook", "format": "json", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}
+    hub = Process.of(running.part("hub"))
+    assert hub
+    answers: list[httpx.Response] = []
+    hub.signal(signal.SIGKILL)
+    saver = threading.Thread(
+        target=lambda: answers.append(kernel.notebook.ask("PUT", "api/contents/saved.ipynb", model, token=token))
+    )
+    saver.start()
+    saver.join(60)
+    assert answers and answers[0].status_code in (200, 201), answers and answers[0].text
+    assert (people[0].home / "saved.ipynb").exists()
+
+
+@pytest.mark.parametrize("part", ["hub", "fork-server", "caddy"])
+def test_a_part_is_killed_in_mid_spawn(running: Service, people: list[Account], part: str) -> None:
+    """Afterwards the user either has a server or can start one; nothing is left hanging."""
+    name = people[1].name
+    if running.server(name):
+        running.stop(name)
+    running.add_user(name)
+    asked = threading.Thread(target=lambda: _quietly(lambda: running.api("POST", f"/users/{name}/server", {})))
+    asked.start()
+    time.sleep(0.08)
+    replaced(running, part, signal.SIGKILL)
+    asked.join(60)
+    wait_until(lambda: not running.server(name).get("pending"), 60)
+    if not running.server(name).get("ready"):
+        running.start(name)
+    from tests.running import Notebook
+
+    assert Notebook(running, name, "").kernel().run("2 + 2") == "4"
+    running.stop(name)
+    assert [one for one in running.listed() if one["user"] == name] == []
+
+
+@pytest.mark.parametrize("part", ["hub", "fork-server"])
+def test_a_part_is_killed_in_mid_stop(running: Service, people: list[Account], part: str) -> None:
+    """The server is gone in the end, and starts again."""
+    name = people[1].name
+    running.start(name).kernel()
+    asked = threading.Thread(target=lambda: _quietly(lambda: running.api("DELETE", f"/users/{name}/server")))
+    asked.start()
+    time.sleep(0.02)
+    replaced(running, part, signal.SIGKILL)
+    asked.join(60)
+    wait_until(lambda: not running.server(name).get("pending"), 60)
+    if running.server(name):
+        running.stop(name)
+    assert [one for one in running.listed() if one["user"] == name] == []
+    assert running.start(name).kernel().run("1") == "1"
+    running.stop(name)
+
+
+def _quietly(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except httpx.HTTPError:
+        pass
+
+
+def test_up_is_killed_and_a_second_adopts(running: Service, kernel: Kernel, people: list[Account]) -> None:
+    """SIGKILL for the supervisor: parts and notebooks run on, the next `up` takes them over."""
+    before = {part: running.part(part) for part in ("hub", "fork-server", "caddy")}
+    assert running.process
+    running.process.kill()
+    running.process.wait(10)
+    assert kernel.run("kept") == "'here'"
+    running.up()
+    assert {part: running.part(part) for part in before} == before
+    assert "adopted" in running.output()
+    assert kernel.run("kept") == "'here'"
+
+
+def test_a_second_up_explains(running: Service) -> None:
+    done = running.cli("up", check=False)
+    assert done.returncode != 0
+    assert "runs already" in done.stderr or "already" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keep_leaves_the_notebooks(running: Service, kernel: Kernel, people: list[Account]) -> None:
+    """`up --keep`, stopped and started again: the kernel still has its variable."""
+    running.down()
+    running.up("--keep")
+    kernel = running.start(people[0].name).kernel()
+    kernel.run("kept = 'again'")
+    pid = kernel.notebook.pid
+    assert running.down() == 0
+    assert Process.of(pid)
+    running.up()
+    wait_until(lambda: running.server(people[0].name).get("ready"), 30)
+    assert Kernel(kernel.notebook, kernel.id).run("kept") == "'again'"
+
+
+def test_stopping_ends_everything(running: Service, people: list[Account]) -> None:
+    if not running.server(people[0].name):
+        running.start(people[0].name)
+    pid = running.listed()[0]["pid"]
+    parts = [running.part(part) for part in ("hub", "fork-server", "caddy", "account-helper")]
+    assert running.down(signal.SIGINT) == 0
+    assert not any(Process.of(one) for one in (pid, *parts))

@@ -1,0 +1,277 @@
+"""A whole service, started as a user starts it, and what a browser would ask of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import websocket
+
+PREFIX = Path(sys.prefix)
+
+
+class Died(AssertionError):
+    """A part of the service ended while a test needed it."""
+
+
+@dataclass
+class Service:
+    """`hubwright up` on a hub.yaml of the test's own; stopped, with all its notebooks, at the end."""
+
+    folder: Path
+    yaml: str
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def run(self) -> Path:
+        from hubwright.fields import instance_of
+
+        return Path("/run/hubwright") / instance_of(self.state)
+
+    @property
+    def site(self) -> Any:
+        from hubwright.machine import site_file
+
+        return site_file.load(self.run / "site.json")
+
+    def command(self, *words: str) -> list[str]:
+        options = ["--config", str(self.folder / "hub.yaml"), "--state", str(self.state)]
+        return [str(PREFIX / "bin" / "hubwright"), *words, *options]
+
+    def cli(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=90, env=_environment())
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def up(self, *words: str, wait: float = 60) -> Service:
+        (self.folder / "hub.yaml").write_text(self.yaml)
+        out = (self.folder / "up.log").open("ab")
+        self.process = subprocess.Popen(
+            self.command("up", *words), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=_environment(), cwd="/"
+        )
+        out.close()
+        deadline = time.monotonic() + wait
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Died(f"hubwright up did not come up:\n{self.output()}\n{self.logs()}")
+            time.sleep(0.05)
+        return self
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/hub/login", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def output(self) -> str:
+        return (self.folder / "up.log").read_text()
+
+    def logs(self) -> str:
+        texts = [f"--- {p}\n{p.read_text()[-3000:]}" for p in sorted((self.state / "logs").rglob("*.log"))]
+        return "\n".join(texts)
+
+    def down(self, number: int = signal.SIGTERM, wait: float = 40) -> int:
+        assert self.process
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(wait)
+
+    def clean(self) -> None:
+        """End everything, also what an `up` that was killed left."""
+        if self.process and self.process.poll() is None:
+            try:
+                self.down()
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        elif self.run.exists():
+            try:
+                self.up()
+                self.down()
+            except (Died, subprocess.TimeoutExpired):
+                pass
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    # What the hub answers
+
+    def token(self, user: str) -> str:
+        if user not in self.tokens:
+            self.tokens[user] = self.cli("token", user).stdout.strip()
+        return self.tokens[user]
+
+    def admin(self) -> dict[str, str]:
+        return {"Authorization": f"token {(self.state / 'secrets' / 'cli.token').read_text().strip()}"}
+
+    def api(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        """Ask the hub's API as the command line does."""
+        more.setdefault("headers", self.admin())
+        return httpx.request(method, f"{self.url}/hub/api{path}", json=body, timeout=60, **more)
+
+    def add_user(self, user: str) -> None:
+        answer = self.api("POST", f"/users/{user}")
+        assert answer.status_code in (201, 409), answer.text
+
+    def start(self, user: str, server: str = "", body: Any = None, wait: float = 60) -> Notebook:
+        """Start a server as its user would through the API, and wait until the hub calls it ready."""
+        self.add_user(user)
+        path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
+        answer = self.api("POST", path, {} if body is None else body)
+        assert answer.status_code in (201, 202), f"{answer.status_code} {answer.text}\n{self.logs()}"
+        deadline = time.monotonic() + wait
+        while not (model := self.server(user, server)).get("ready"):
+            assert model.get("pending"), f"the server did not start: {model}\n{self.logs()}"
+            assert time.monotonic() < deadline, f"not ready: {model}\n{self.logs()}"
+            time.sleep(0.02)
+        return Notebook(self, user, server)
+
+    def server(self, user: str, server: str = "") -> dict[str, Any]:
+        model = self.api("GET", f"/users/{user}")
+        found: dict[str, Any] = model.json().get("servers", {}).get(server, {})
+        return found
+
+    def stop(self, user: str, server: str = "", wait: float = 30) -> None:
+        path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
+        answer = self.api("DELETE", path)
+        assert answer.status_code in (202, 204), answer.text
+        deadline = time.monotonic() + wait
+        while self.server(user, server):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def part(self, name: str) -> int:
+        """Return the pid of a part, as the supervisor notes it."""
+        found = json.loads((self.run / "parts.json").read_text())
+        return int(found[name]["pid"])
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What the fork server says runs."""
+        from hubwright.machine import wire
+
+        return list(wire.call(self.run / "fork.sock", {"op": "list"})["servers"])
+
+
+@dataclass
+class Notebook:
+    """One running server."""
+
+    service: Service
+    user: str
+    server: str
+
+    @property
+    def base(self) -> str:
+        return f"/user/{self.user}/{self.server}/" if self.server else f"/user/{self.user}/"
+
+    @property
+    def pid(self) -> int:
+        pids = [s["pid"] for s in self.service.listed() if (s["user"], s["server"]) == (self.user, self.server)]
+        assert len(pids) == 1, pids
+        return int(pids[0])
+
+    def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **more: Any) -> httpx.Response:
+        headers = {"Authorization": f"token {token or self.service.token(self.user)}"}
+        return httpx.request(
+            method, f"{self.service.url}{self.base}{path}", json=body, headers=headers, timeout=60, **more
+        )
+
+    def kernel(self, name: str = "python3") -> Kernel:
+        answer = self.ask("POST", "api/kernels", {"name": name})
+        assert answer.status_code == 201, answer.text
+        return Kernel(self, answer.json()["id"])
+
+    def terminal(self) -> websocket.WebSocket:
+        name = self.ask("POST", "api/terminals").json()["name"]
+        return self.socket(f"terminals/websocket/{name}")
+
+    def socket(self, path: str, token: str | None = None) -> websocket.WebSocket:
+        url = f"{self.service.url}{self.base}{path}".replace("http", "ws", 1)
+        header = [f"Authorization: token {token or self.service.token(self.user)}"]
+        return websocket.create_connection(url, header=header, timeout=60)
+
+
+class Kernel:
+    """One kernel, over the websocket that JupyterLab uses."""
+
+    def __init__(self, notebook: Notebook, kernel_id: str) -> None:
+        self.notebook = notebook
+        self.id = kernel_id
+        self.ws = notebook.socket(f"api/kernels/{kernel_id}/channels")
+
+    def send(self, code: str) -> str:
+        number = uuid.uuid4().hex
+        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "channel": "shell", "content": content}
+        self.ws.send(json.dumps({**message, "buffers": []}))
+        return number
+
+    def messages(self, number: str) -> Any:
+        while True:
+            found = self.ws.recv()
+            if not isinstance(found, str):
+                continue
+            message = json.loads(found)
+            if message["parent_header"].get("msg_id") == number:
+                yield message
+
+    def run(self, code: str) -> str:
+        """Run a cell and return what it printed, its value, or its error."""
+        number = self.send(code)
+        text, idle, replied = "", False, False
+        for message in self.messages(number):
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                text += content["text"]
+            elif kind in ("execute_result", "display_data"):
+                text += content["data"]["text/plain"]
+            elif kind == "error":
+                text += f"{content['ename']}: {content['evalue']}"
+            replied = replied or kind == "execute_reply"
+            idle = idle or (kind == "status" and content["execution_state"] == "idle")
+            if idle and replied:
+                return text
+        raise AssertionError
+
+    def value(self, code: str) -> Any:
+        """Run a cell that prints JSON and return what it printed."""
+        text = self.run(code)
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise AssertionError(text) from None
+
+    def model(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.notebook.ask("GET", f"api/kernels/{self.id}").json()
+        return found
+
+
+def _environment() -> dict[str, str]:
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "TERM") if name in os.environ}
+    return {**keep, "LANG": "C.UTF-8"}
+
+
+def port() -> int:
+    """Return a TCP port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
