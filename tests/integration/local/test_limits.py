@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from tests.conftest import Account, wait_until
 from tests.running import Notebook, Service
 
@@ -69,7 +68,7 @@ def test_a_hog_in_a_subprocess_leaves_the_kernel(notebook: Notebook) -> None:
 
 def test_a_hog_in_a_terminal_leaves_the_server(notebook: Notebook) -> None:
     terminal, pid = notebook.terminal(), notebook.pid
-    code = "b = []\nwhile True: b.append(bytearray(b\"x\") * 2**24)"
+    code = 'b = []\nwhile True: b.append(bytearray(b"x") * 2**24)'
     words = notice(notebook, lambda: terminal.send(json.dumps(["stdin", f"python3 -c '{code}'\r"])))
     assert "memory limit" in words
     assert notebook.pid == pid

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from hubwright.fields import server_key
 from tests.conftest import Account
 from tests.running import Kernel, Service
+
+from hubwright.fields import server_key
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -166,7 +166,9 @@ def test_her_entries_in_proc_are_hers(kernel: Kernel, alice: Account) -> None:
         assert _uid(Path(f"/proc/{pid}/environ")) == alice.uid
 
 
-def test_no_memory_of_his_holds_a_secret_of_hers_or_of_the_hub(kernel: Kernel, alice: Account, mallory: Account) -> None:
+def test_no_memory_of_his_holds_a_secret_of_hers_or_of_the_hub(
+    kernel: Kernel, alice: Account, mallory: Account
+) -> None:
     """Every readable page of his server, agent and kernel, searched as root for her token and the hub's secrets."""
     service = kernel.notebook.service
     hers = kernel.run("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])").strip()

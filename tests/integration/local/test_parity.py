@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.conftest import Account
 from tests.running import PREFIX, Notebook, Service
 
@@ -190,8 +189,8 @@ def test_a_forked_server_is_the_server_that_execution_gives(notebook: Notebook, 
         umask=0o022,
     )
     try:
-        from tests.conftest import wait_until
         import httpx
+        from tests.conftest import wait_until
 
         def answers() -> bool:
             try:

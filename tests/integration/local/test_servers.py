@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from tests.conftest import Account, wait_until
 from tests.running import Notebook, Service
 
@@ -152,6 +151,4 @@ def test_stopping_takes_kernels_and_terminals_along(running: Service, account: C
     began = time.monotonic()
     running.stop(person.name)
     assert time.monotonic() - began < 5
-    assert not [
-        entry for entry in os.scandir("/proc") if entry.name.isdigit() and entry.stat().st_uid == person.uid
-    ]
+    assert not [entry for entry in os.scandir("/proc") if entry.name.isdigit() and entry.stat().st_uid == person.uid]

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-
-from hubwright.machine.process import Process
 from tests.conftest import Account, wait_until
 from tests.running import Kernel, Service
+
+from hubwright.machine.process import Process
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -107,7 +107,11 @@ def test_a_notebook_is_saved_during_a_hub_restart(running: Service, kernel: Kern
     The user's token was never seen by this server, so no answer is cached.
     """
     token = running.cli("token", people[0].name).stdout.strip()
-    model = {"type": "notebook", "format": "json", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}
+    model = {
+        "type": "notebook",
+        "format": "json",
+        "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5},
+    }
     hub = Process.of(running.part("hub"))
     assert hub
     answers: list[httpx.Response] = []

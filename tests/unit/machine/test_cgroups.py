@@ -1,0 +1,119 @@
+"""Control groups: found on either version, limits that are measured to hold, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hubwright.errors import MachineError
+from hubwright.machine import cgroups
+from hubwright.machine.cgroups import Limits
+
+V2 = "29 23 0:26 / {mount} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
+V1 = (
+    "30 29 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "31 29 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+    "32 29 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
+)
+
+
+def test_version_two_is_found_with_the_controllers_it_has(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory\n")
+    found = cgroups.find("x", V2.format(mount=tmp_path))
+    assert found == cgroups.Hierarchy(2, {"memory": tmp_path, "cpu": tmp_path}, "x")
+
+
+def test_version_one_is_found_with_a_mount_for_each_controller() -> None:
+    """Also where the unified hierarchy is mounted beside it: the controllers are bound to version one."""
+    found = cgroups.find("x", V1 + V2.format(mount="/sys/fs/cgroup/unified"))
+    assert found.version == 1
+    assert found.mounts["cpu"] == found.mounts["cpuacct"] == Path("/sys/fs/cgroup/cpu,cpuacct")
+    assert found.mounts["memory"] == Path("/sys/fs/cgroup/memory")
+    assert "pids" not in found.mounts
+
+
+def test_a_limit_without_its_controller_is_named() -> None:
+    found = cgroups.find("x", V1)
+    assert found.missing(Limits(memory=1, cpu=1)) == ""
+    assert "processes" not in found.missing(Limits(memory=1))
+    assert "pids" in found.missing(Limits(processes=10))
+    with pytest.raises(MachineError, match="cannot enforce a limit on pids"):
+        found.group("a").limit(Limits(processes=10))
+
+
+def test_no_limit_needs_no_controller() -> None:
+    assert cgroups.Hierarchy(2, {}, "x").missing(Limits()) == ""
+
+
+@pytest.fixture
+def group() -> Iterator[cgroups.Group]:
+    base = f"hwt-{secrets.token_hex(4)}"
+    found = cgroups.find(base)
+    one = found.group("user", "server")
+    one.make()
+    yield one
+    one.kill()
+    assert one.remove()
+    assert found.group("user").remove()
+    assert found.group().remove()
+
+
+def run(group: cgroups.Group, code: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["/usr/bin/python3", "-c", code],
+        preexec_fn=lambda: group.enter(os.getpid()),
+        stdout=subprocess.PIPE,
+    )
+
+
+@pytest.mark.root
+def test_memory_past_the_limit_is_ended_and_counted(group: cgroups.Group) -> None:
+    group.limit(Limits(memory=100 * 2**20))
+    hog = run(group, "b = bytearray(300 * 2**20); print(len(b))")
+    assert hog.communicate(timeout=60)[0] == b""
+    assert hog.returncode == -9
+    assert group.usage().oom_kills == 1
+    file = group.oom_file()
+    assert file and cgroups.count_oom_kills(file) == 1
+
+
+@pytest.mark.root
+def test_the_processor_is_capped_within_a_tenth(group: cgroups.Group) -> None:
+    group.limit(Limits(cpu=0.3))
+    code = "import time\nt = time.perf_counter()\nwhile time.perf_counter() - t < 3: pass\nprint(time.process_time())"
+    used = float(run(group, code).communicate(timeout=60)[0])
+    assert used / 3 == pytest.approx(0.3, rel=0.12)
+    assert group.usage().cpu == pytest.approx(used, abs=0.3)
+
+
+@pytest.mark.root
+def test_processes_past_the_limit_are_not_made(group: cgroups.Group) -> None:
+    group.limit(Limits(processes=5))
+    code = "import os\nn = 0\ntry:\n    while n < 20:\n        if os.fork() == 0: import time; time.sleep(60)\n        n += 1\n"
+    code += "except BlockingIOError:\n    print(n)"
+    process = run(group, code)
+    assert process.stdout and process.stdout.readline() == b"4\n"
+    group.kill()
+    process.communicate(timeout=10)
+
+
+@pytest.mark.root
+def test_kill_ends_also_what_keeps_forking(group: cgroups.Group) -> None:
+    group.limit(Limits(processes=100))
+    process = run(group, "import os, time\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(0.01)")
+    process.stdout and process.stdout.close()
+    while group.usage().processes < 50:
+        pass
+    group.kill()
+    process.wait(10)
+    assert group.pids() == []
+
+
+@pytest.mark.root
+def test_usage_of_a_group_that_is_not_there_is_nothing() -> None:
+    assert cgroups.find("hwt-none").group("a").usage() == cgroups.Usage(0, 0.0, 0, 0)
