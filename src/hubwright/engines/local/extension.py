@@ -12,8 +12,6 @@ from tornado.ioloop import PeriodicCallback
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
 
-BUSY_PERIOD = 30.0
-"""Seconds between looks at which kernels compute."""
 MEMORY_PERIOD = 2.0
 """Seconds between looks at whether the kernel ended a process."""
 NOTICE = "https://hubwright.readthedocs.io/events/notice/v1"
@@ -68,7 +66,8 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
-    PeriodicCallback(lambda: keep_busy_fresh(server), BUSY_PERIOD * 1000).start()
+    reported = float(os.environ.get("JUPYTERHUB_ACTIVITY_INTERVAL") or 300)
+    PeriodicCallback(lambda: keep_busy_fresh(server), reported * 1000 / 3).start()
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
     if file and limit:
         server.event_logger.register_event_schema(SCHEMA)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jupyterhub.spawner import Spawner
+from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Float, Int, Unicode
 
 from hubwright.fields import Site, format_bytes, server_key
@@ -20,14 +20,6 @@ from hubwright.machine.process import Process
 
 _ANSWER = 15.0
 """Seconds the fork server has to answer."""
-
-
-class ServerNotStarted(Exception):
-    """A server did not start, for a reason that its user can read."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
-        self.jupyterhub_message = words
 
 
 class ForkSpawner(Spawner):
@@ -89,7 +81,7 @@ class ForkSpawner(Spawner):
         """Start the server; return its address once it answers requests.
 
         Raises:
-            ServerNotStarted: with the reason in words.
+            SpawnException: with the reason in words, for the user's page and for the API.
         """
         site = self.site
         limits = {"memory": self.memory, "cpu": self.cpu, "processes": self.processes}
@@ -106,16 +98,17 @@ class ForkSpawner(Spawner):
                 writer.write(wire.encode(request))
                 answer = await _read(reader, _ANSWER)
                 if not answer.get("ok"):
-                    raise ServerNotStarted(f"{answer.get('error', 'No reason was given.')} {answer.get('remedy', '')}")
+                    words = f"{answer.get('error', 'No reason was given.')} {answer.get('remedy', '')}".strip()
+                    raise SpawnException(words, reason="refused", status_code=403)
                 self.process = Process(answer["pid"], answer["started"])
                 ready = await _read(reader, self.start_timeout)
         except (OSError, TimeoutError) as error:
-            raise ServerNotStarted(
-                f"The fork server does not answer ({error or type(error).__name__}). Please try again in a moment."
-            ) from error
+            words = f"The fork server does not answer ({error or type(error).__name__}). Please try again in a moment."
+            raise SpawnException(words, reason="unavailable", status_code=503) from error
         if not ready.get("ready"):
             log = await self._ask({"op": "log", "key": self.key}, _ANSWER) or {}
-            raise ServerNotStarted(f"The server ended while it started.\n{log.get('text', '')}")
+            words = f"The server ended while it started. Its log ends:\n{log.get('text', '')}"
+            raise SpawnException(words, reason="ended", status_code=500)
         return self.address
 
     async def stop(self, now: bool = False) -> None:
