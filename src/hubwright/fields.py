@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
 
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?", re.IGNORECASE)
+_BYTES = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(s|m|min|h|d)?", re.IGNORECASE)
+_LARGEST = 2**60
+_LONGEST = 100 * 365 * 86400.0
 _SCALE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 def parse_bytes(value: Any) -> int:
     """Return a number of bytes for `"10G"`, `"512M"` or a whole number (units are powers of 1024, as in systemd)."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST:
         return value
     match = _BYTES.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or (size := int(float(match[1]) * _SCALE[match[2].upper()])) <= 0:
-        raise ValueError(f'must be a size greater than zero such as "512M" or "10G", not {value!r}.')
+    if match is None or not 0 < (size := int(float(match[1]) * _SCALE[match[2].upper()])) <= _LARGEST:
+        raise ValueError(f'must be a size greater than zero such as "512M" or "10G", not {shown(value)}.')
     return size
+
+
+def shown(value: Any) -> str:
+    """Return a value as it stands in an error text: quoted like YAML, cut when it is long."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case dict() | list() | tuple():
+            return "a section" if isinstance(value, dict) else "a list"
+        case str():
+            return json.dumps(value if len(value) <= 60 else value[:57] + "...", ensure_ascii=False)
+        case _:
+            return str(value)[:60]
 
 
 def format_bytes(size: int) -> str:
@@ -36,20 +55,28 @@ def format_bytes(size: int) -> str:
 
 def parse_duration(value: Any) -> float:
     """Return seconds for `"1h"`, `"30m"`, `"45s"`, `"2d"` or a number of seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST:
         return float(value)
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f'must be a duration such as "45s", "30m" or "1h", not {value!r}.')
-    unit = match[2]
-    return float(match[1]) * _SECONDS[unit.lower() if unit else None]
+    unit = match[2].lower() if match and match[2] else None
+    if match is None or (seconds := float(match[1]) * _SECONDS[unit]) > _LONGEST:
+        raise ValueError(f'must be a duration such as "45s", "30m" or "1h", not {shown(value)}.')
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return the shortest exact form of a duration, `1h` for 3600."""
+    for unit in ("d", "h", "m"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds // _SECONDS[unit])}{unit}"
+    return f"{seconds:g}s"
 
 
 def parse_cpus(value: Any) -> float:
     """Return a number of processors, at least 0.01, for `2` or `0.5`."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0.01 <= value <= 4096:
         return float(value)
-    raise ValueError(f"must be a number of processors between 0.01 and 4096, not {value!r}.")
+    raise ValueError(f"must be a number of processors between 0.01 and 4096, not {shown(value)}.")
 
 
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,30}[a-z0-9_]|[a-z_]")
@@ -59,17 +86,35 @@ def check_user_name(value: str) -> str:
     """Return `value` when it is a Unix account name of at most 32 characters (useradd(8)'s rule, dots allowed)."""
     if not _USER.fullmatch(value):
         raise ValueError(
-            f"is not a user name: {value!r}. "
+            f"is not a user name: {shown(value)}. "
             "Use 1 to 32 lower-case letters, digits, dots, dashes and underscores, beginning with a letter."
         )
     return value
 
 
-Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(format_bytes, return_type=str)]
-Cpus = Annotated[float, BeforeValidator(parse_cpus)]
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+Bytes = Annotated[
+    int,
+    BeforeValidator(parse_bytes),
+    PlainSerializer(format_bytes, return_type=str),
+    WithJsonSchema({"title": "size", "type": ["string", "integer"], "examples": ["512M", "2G"]}),
+]
+Cpus = Annotated[
+    float,
+    BeforeValidator(parse_cpus),
+    WithJsonSchema({"title": "processors", "type": "number", "minimum": 0.01, "maximum": 4096, "examples": [0.5, 2]}),
+]
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"title": "duration", "type": ["string", "number"], "examples": ["45s", "30m", "1h"]}),
+]
 Secret = SecretStr
-UserName = Annotated[str, AfterValidator(check_user_name)]
+UserName = Annotated[
+    str,
+    AfterValidator(check_user_name),
+    WithJsonSchema({"title": "user name", "type": "string", "pattern": f"^({_USER.pattern})$"}),
+]
 
 
 @dataclass(frozen=True)
@@ -168,3 +213,13 @@ def instance_of(state: Path) -> str:
 def server_key(user: str, server: str) -> str:
     """Return the short, lower-case name of a user's server in paths and sockets; never two servers the same."""
     return sha256(f"{user}/{server}".encode()).hexdigest()[:16]
+
+
+def unix_url(socket: Path, path: str = "/", port: int | None = None) -> str:
+    """Return how JupyterHub writes the address of a Unix socket, in lower case, which its URL handling needs.
+
+    A capital letter in the path of the socket is percent-encoded, so that it survives.
+    """
+    plain = b"abcdefghijklmnopqrstuvwxyz0123456789-._~"
+    host = "".join(chr(byte) if byte in plain else f"%{byte:02x}" for byte in os.fsencode(socket))
+    return f"http+unix://{host}{f':{port}' if port else ''}{path}"

@@ -1,0 +1,11 @@
+"""Ways to log in, a folder each."""
+
+from __future__ import annotations
+
+from hubwright.kinds import Family
+
+KINDS = {
+    "first_use": "hubwright.auth.first_use",
+    "pam": "hubwright.auth.pam",
+}
+FAMILY = Family(section="auth", kinds=KINDS, default="first_use", group="hubwright.auth")

@@ -1,0 +1,156 @@
+"""What pydantic found wrong, as sentences for the person who wrote the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from hubwright.config.model import FAMILIES, Hub
+from hubwright.config.tree import Keys, Tree
+from hubwright.errors import Problem, perhaps
+from hubwright.fields import shown
+
+_NOT_OF_THE_FILE = frozenset({"model_type", "dict_type", "model_attributes_type"})
+
+
+def explain(error: ValidationError, data: dict[str, Any], tree: Tree) -> list[Problem]:
+    """Return a problem for each mistake, in the order of the file."""
+    found: dict[Keys, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        found.setdefault(_keys(detail["loc"], data), []).append(detail)
+    for keys in list(found):
+        deeper = any(other[: len(keys)] == keys and len(other) > len(keys) for other in found)
+        if deeper and all(detail["type"] in {"literal_error", *_NOT_OF_THE_FILE} for detail in found[keys]):
+            del found[keys]  # the other branch of a union, which this was not meant to be
+    order = sorted(found, key=lambda keys: (tree.lines.get(keys, 0), keys.__repr__()))
+    return [Problem(tree.where(keys), *_sentences(keys, found[keys], data)) for keys in order]
+
+
+def _keys(location: tuple[str | int, ...], data: Any) -> Keys:
+    """Leave out of pydantic's location what does not stand in the file: the names of union branches."""
+    keys: list[str | int] = []
+    for index, step in enumerate(location):
+        if index == 1 and location[0] in FAMILIES:
+            continue  # the kind, by which pydantic told the section's models apart
+        if isinstance(data, dict) and step in data:
+            keys.append(step)
+            data = data[str(step)]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            keys.append(step)
+            data = data[step]
+        elif index == len(location) - 1 and isinstance(data, dict) and step != "[key]" and _is_name(step):
+            keys.append(step)  # a key that is missing
+    return tuple(keys)
+
+
+def _is_name(step: str | int) -> bool:
+    return isinstance(step, str) and step.isidentifier() and step.islower()
+
+
+def _sentences(keys: Keys, details: list[ErrorDetails], data: dict[str, Any]) -> tuple[str, str]:
+    kinds = {detail["type"]: detail for detail in details}
+    detail = details[0]
+    value, context = detail["input"], detail.get("ctx", {})
+    if "extra_forbidden" in kinds:
+        return _unknown(keys, data)
+    if "union_tag_invalid" in kinds:
+        return _unknown_kind(keys, value)
+    if "literal_error" in kinds:
+        allowed = kinds["literal_error"]["ctx"]["expected"].replace("'", '"')
+        section = sorted(_settings_of(keys, data)) if kinds.keys() & _NOT_OF_THE_FILE else []
+        words = [word.strip(' "') for word in allowed.replace(" or ", ",").split(",")]
+        more = f", or a section with {' and '.join(section)}" if section else ""
+        return f"must be {allowed}{more}, not {shown(value)}.", perhaps(value, words) if isinstance(value, str) else ""
+    match detail["type"]:
+        case "value_error":
+            return str(context["error"]), ""
+        case "string_type":
+            return f"must be a text, not {shown(value)}.", "Put it in quotes." if _is_scalar(value) else ""
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            return f"must be a whole number, not {shown(value)}.", ""
+        case "tuple_type" | "list_type":
+            return f"must be a list such as [a, b], not {shown(value)}.", ""
+        case "model_type" | "dict_type" | "model_attributes_type":
+            known = ", ".join(sorted(_settings_of(keys, data)))
+            return f"must be a section{f' (with {known})' if known else ''}, not {shown(value)}.", ""
+        case "missing":
+            return "must be given.", ""
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:g}, not {shown(value)}.", ""
+        case "less_than_equal":
+            return f"must be at most {context['le']:g}, not {shown(value)}.", ""
+        case "string_too_short":
+            return "must not be empty.", ""
+        case "string_too_long":
+            return f"must have at most {context['max_length']} characters.", ""
+        case "string_pattern_mismatch":
+            return f"must look like {context['pattern']}, not {shown(value)}.", ""
+        case _:
+            return f"{detail['msg'].replace('Input should', 'must').rstrip('.')}, not {shown(value)}.", ""
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, bool | int | float)
+
+
+def _unknown_kind(keys: Keys, value: Any) -> tuple[str, str]:
+    family = FAMILIES[str(keys[0])]
+    names = sorted(family.modules())
+    if not isinstance(value, dict):
+        return f"must be a section such as `kind: {family.default}`, not {shown(value)}.", ""
+    named = value.get("kind")
+    what = f"has the kind {shown(named)}; it must be {' or '.join(names)}."
+    return what, perhaps(named, names) if isinstance(named, str) else ""
+
+
+def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
+    """Say what is known where an unknown key stands, and which known key it looks like, there or elsewhere."""
+    name, section = str(keys[-1]), keys[:-1]
+    known = sorted(_settings_of(section, data))
+    what = f"is not a setting; known here: {', '.join(known)}."
+    if near := perhaps(name, known):
+        return what, near
+    if len(section) == 1 and (family := FAMILIES.get(str(section[0]))):
+        for kind in family.modules():
+            if name in family.load(kind).Config.model_fields:
+                return what, f"It belongs to `kind: {kind}`."
+    elsewhere = {path.rpartition(".")[2]: path for path in _everywhere(Hub)}
+    near = perhaps(name, list(elsewhere))
+    word = near.partition('"')[2].partition('"')[0]
+    return what, f'Perhaps you meant "{elsewhere[word]}"?' if word else ""
+
+
+def _settings_of(keys: Keys, data: dict[str, Any]) -> set[str]:
+    """Return the settings that may stand in the section at `keys`."""
+    models: list[type[BaseModel]] = [Hub]
+    for step in keys:
+        models = [found for model in models for found in _below(model, str(step), data)]
+    return {name for model in models for name in model.model_fields}
+
+
+def _below(model: type[BaseModel], name: str, data: dict[str, Any]) -> list[type[BaseModel]]:
+    if model is Hub and (family := FAMILIES.get(name)):
+        kind = family.name_in(data.get(name, {}))
+        return [family.load(kind if kind in family.modules() else family.default).Config]
+    field = model.model_fields.get(name)
+    return list(_models_in(field.annotation)) if field else []
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _everywhere(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Yield every setting as `engine.memory`; of sections with kinds, those of every kind."""
+    for name, field in model.model_fields.items():
+        yield before + name
+        family = FAMILIES.get(name) if model is Hub else None
+        below = [family.load(kind).Config for kind in family.modules()] if family else _models_in(field.annotation)
+        for section in below:
+            yield from _everywhere(section, f"{before}{name}.")

@@ -1,0 +1,95 @@
+"""From hub.yaml to a `Hub`, or to every mistake in it at once, each with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hubwright.config.explain import explain
+from hubwright.config.model import Hub
+from hubwright.config.tree import Keys, Tree, parse
+from hubwright.errors import ConfigError, Problem
+from hubwright.fields import shown
+
+DEFAULT = Path("hub.yaml")
+_LARGEST = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A hub.yaml that holds, or the defaults."""
+
+    hub: Hub
+    path: Path | None
+    """The file; None for the defaults."""
+    lines: Mapping[Keys, int] = field(default_factory=dict, repr=False)
+
+    def where(self, setting: str) -> str:
+        """Return `hub.yaml:12 engine.memory` for `engine.memory`; the section's line when it stands nowhere."""
+        tree = Tree(str(self.path or DEFAULT), lines=dict(self.lines))
+        return tree.where(tuple(setting.split("."))) if self.path else f"{DEFAULT} {setting}"
+
+    def place(self, problem: Problem) -> Problem:
+        """Return a kind's problem, whose `where` is `hub.yaml auth.service`, with file and line in it."""
+        word, _, setting = problem.where.partition(" ")
+        return replace(problem, where=self.where(setting)) if word == str(DEFAULT) and setting else problem
+
+
+def load(path: Path | None = None) -> Loaded:
+    """Read and check hub.yaml.
+
+    Args:
+        path: the file; None for `hub.yaml` in this folder, or the defaults when there is none.
+
+    Raises:
+        ConfigError: with every problem of the file; nothing else is ever raised for what a file holds.
+    """
+    if path is None:
+        if not DEFAULT.exists() and not DEFAULT.is_symlink():
+            return Loaded(Hub(), None)
+        path = DEFAULT
+    tree = parse(_read(path), str(path))
+    if tree.data is not None and not isinstance(tree.data, dict):
+        what = f"must hold sections such as `hub:` and `auth:`, not {shown(tree.data)}."
+        tree.problems.append(Problem(str(path), what))
+        tree.data = None
+    data = {key: _without_nothing(value) for key, value in (tree.data or {}).items() if value is not None}
+    try:
+        hub = Hub.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError([*tree.problems, *explain(error, data, tree)]) from None
+    if tree.problems:
+        raise ConfigError(tree.problems)
+    return Loaded(hub, path, tree.lines)
+
+
+def _without_nothing(value: Any) -> Any:
+    """Drop keys with nothing after the colon: they are as if they were not there."""
+    if isinstance(value, dict):
+        return {key: _without_nothing(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise ConfigError([Problem(str(path), f"is larger than {_LARGEST // 1024} kB, so it is no hub.yaml.")])
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        problem = Problem(str(path), "there is no such file.", 'Make one with "hubwright init", or name another.')
+    except IsADirectoryError:
+        problem = Problem(str(path), "is a folder.", f'Name the file in it: "--config {path / DEFAULT}".')
+    except PermissionError:
+        problem = Problem(str(path), "may not be read by this account.", "Change its owner or its mode.")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = Problem(f"{path}:{line}", "is not text in UTF-8.", "Save it as UTF-8.")
+    except (OSError, ValueError) as error:
+        problem = Problem(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}.")
+    raise ConfigError([problem])

@@ -1,0 +1,149 @@
+"""`Hub`: the whole service as one frozen model. Type, default and help of a setting stand here (or in its kind) only."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from hubwright.auth import FAMILY as AUTH
+from hubwright.engines import FAMILY as ENGINES
+from hubwright.envs.config import Environments
+from hubwright.fields import Duration, UserName, format_duration, parse_duration, shown
+from hubwright.kinds import KindConfig
+
+_LISTEN = re.compile(r"(\[[0-9a-fA-F:.%]{2,60}\]|[A-Za-z0-9._-]{0,253}):([0-9]{1,5})")
+_CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_URL_PATH = re.compile(r"/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*")
+
+
+def _check_listen(value: str) -> str:
+    match = _LISTEN.fullmatch(value)
+    if match is None or not 1 <= int(match[2]) <= 65535:
+        raise ValueError(f'must be an address and a port such as "127.0.0.1:8000" or ":8000", not {shown(value)}.')
+    return value
+
+
+def _check_url(value: str) -> str:
+    example = 'must be an address such as "https://notebooks.example.org/" or "http://10.0.0.5:8000/lab/"'
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{example}, not {shown(value)}.") from error
+    path = parts.path if parts.path.endswith("/") else parts.path + "/"
+    plain = parts.scheme in {"http", "https"} and parts.hostname and port != 0 and parts.netloc.isascii()
+    if not plain or "@" in parts.netloc or parts.query or parts.fragment or not value.isprintable() or " " in value:
+        raise ValueError(f"{example}, not {shown(value)}.")
+    if not _URL_PATH.fullmatch(path):
+        raise ValueError(f"has a path that cannot be used, {shown(path)}: letters, digits, dashes and dots only.")
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def _check_class(value: str) -> str:
+    if not _CLASS.fullmatch(value):
+        raise ValueError(f"is not a name of a JupyterHub class or setting: {shown(value)}.")
+    return value
+
+
+def _parse_stop_after(value: Any) -> float:
+    return 0.0 if value == "never" or value is False else parse_duration(value)
+
+
+StopAfter = Annotated[
+    float,
+    BeforeValidator(_parse_stop_after),
+    PlainSerializer(lambda seconds: format_duration(seconds) if seconds else "never", return_type=str),
+    WithJsonSchema({"title": "duration, or `never`", "type": ["string", "number"], "examples": ["never", "1h"]}),
+]
+RawName = Annotated[str, AfterValidator(_check_class)]
+_SECTION = ConfigDict(frozen=True, extra="forbid")
+
+
+class HubSection(BaseModel):
+    """The service itself: its name, its address, its admins."""
+
+    model_config = _SECTION
+
+    name: str = Field(default="Hubwright", min_length=1, max_length=100, description="The name on its pages.")
+    listen: Annotated[str, AfterValidator(_check_listen)] = Field(
+        default="127.0.0.1:8000",
+        description="Address and port that it listens on. `:8000` is every address of this machine; "
+        "plain HTTP then carries passwords over the network.",
+        examples=["0.0.0.0:8000"],
+    )
+    url: Annotated[str, AfterValidator(_check_url)] | None = Field(
+        default=None,
+        description="The address in people's browsers, when it is not `http://` and `listen`: "
+        "behind a proxy, or with a path of its own.",
+        examples=["https://notebooks.example.org/"],
+    )
+    admins: tuple[UserName, ...] = Field(
+        default=(),
+        description="People who manage users and servers. Without any, `first_use` makes one: whoever runs it, "
+        "or `hubadmin` when that is root.",
+        examples=[["alice"]],
+    )
+    landing: Literal["lab", "home"] = Field(
+        default="lab", description="What people see first: JupyterLab, or the list of their servers."
+    )
+
+
+class PeopleSection(BaseModel):
+    """People of the service besides those that `auth.allow` lets in."""
+
+    model_config = _SECTION
+
+    users: tuple[UserName, ...] = Field(
+        default=(),
+        description="People who may enter; as root their Unix accounts are made when the service starts.",
+        examples=[["bob", "carol"]],
+    )
+
+
+class IdleSection(BaseModel):
+    """When servers that nobody uses are stopped. A kernel that computes counts as used."""
+
+    model_config = _SECTION
+
+    stop_after: StopAfter = Field(
+        default=0.0, description="How long a server may be idle before it is stopped; or `never`.", examples=["1h"]
+    )
+    check_every: Annotated[Duration, Field(ge=1, le=86400)] = Field(
+        default=60.0, description="How often that is looked at."
+    )
+
+
+class Hub(BaseModel):
+    """A notebook service."""
+
+    # built when the first file is read: only then the installed kinds are looked up
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    hub: HubSection = Field(default=HubSection(), description="The service itself: its name, its address, its admins.")
+    auth: Annotated[KindConfig, AUTH] = Field(
+        default_factory=AUTH.default_config, description="How people log in, and who may."
+    )
+    people: PeopleSection = Field(
+        default=PeopleSection(), description="People of the service besides those that `auth.allow` lets in."
+    )
+    engine: Annotated[KindConfig, ENGINES] = Field(
+        default_factory=ENGINES.default_config, description="Where notebook servers run, and what they may take."
+    )
+    environments: Environments = Field(default=Environments(), description="Where kernels come from.")
+    idle: IdleSection = Field(
+        default=IdleSection(),
+        description="When servers that nobody uses are stopped. A kernel that computes counts as used.",
+    )
+    extra: dict[RawName, dict[RawName, Any]] = Field(
+        default={},
+        description="JupyterHub settings that Hubwright has no word for, as `ClassName: {setting: value}`; "
+        "they replace Hubwright's own and are not checked.",
+        examples=[{"JupyterHub": {"active_server_limit": 100}}],
+    )
+
+
+FAMILIES = {family.section: family for family in (AUTH, ENGINES)}
+"""The sections that are told apart by `kind`."""
