@@ -5,8 +5,8 @@ only root and the hub's account (SO_PEERCRED), and decides by the root-owned pol
 cannot reach root, sudoers or system accounts. It forks before it reads a request: passwords live in a child's memory
 only. Guessing is slow: `TRIES` failures a minute for one name, `TRIES_IN_ALL` for all names together.
 
-Started as `python -I -m hubwright.people.account_helper` with HUBWRIGHT_SITE naming the site's JSON file. The policy names
-the PAM service.
+Started as `python -I -m hubwright.people.account_helper` with HUBWRIGHT_SITE naming the site's JSON file. The policy
+names the PAM service.
 """
 
 from __future__ import annotations
@@ -267,7 +267,10 @@ def check_password(name: str, password: str, service: str) -> str:
     """
     if not password or "\0" in password:  # PAM sees a C string: "secret\0..." would be "secret"
         return _WRONG
-    answers = pamela.new_simple_password_conv((password,), "utf-8")
+    try:
+        answers = pamela.new_simple_password_conv((password.encode(),), "utf-8")
+    except UnicodeEncodeError:
+        return _WRONG
     try:
         handle = pamela.pam_start(service, name, conv_func=answers)
     except pamela.PAMError as error:

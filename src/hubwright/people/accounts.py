@@ -136,9 +136,6 @@ def _make(name: str) -> None:
     home.chmod(0o700)
 
 
-PRIVILEGED_GROUPS = frozenset({"admin", "sudo", "wheel", "root", "shadow", "disk", "docker", "lxd", "adm", "staff"})
-
-
 def _group_exists(name: str) -> bool:
     try:
         grp.getgrnam(name)

@@ -1,0 +1,116 @@
+"""The rule whom root's programs may serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubwright.errors import MachineError, Refused
+from hubwright.fields import check_user_name
+from hubwright.machine.policy import Policy, find_account, may_serve
+from hubwright.people.accounts import check_name
+
+
+def entry(name="ada", uid=1500, gid=1500, shell="/bin/bash"):
+    return pwd.struct_passwd((name, "x", uid, gid, "", f"/home/{name}", shell))
+
+
+def test_nobody_enters_by_default():
+    assert isinstance(may_serve(Policy(), entry(), ["ada"]), Refused)
+
+
+@pytest.mark.parametrize(
+    ("policy", "groups"),
+    [
+        (Policy(), ["ada", "hubwright-users"]),
+        (Policy.parse({"all": True}), ["ada"]),
+        (Policy.parse({"users": ["ada"]}), ["ada"]),
+        (Policy.parse({"groups": ["lab"]}), ["ada", "lab"]),
+        (Policy.parse({"groups": ["lab"]}), ["ada", "hubwright-users"]),
+    ],
+)
+def test_members_named_people_and_groups_enter(policy, groups):
+    assert may_serve(policy, entry(), groups) is None
+
+
+@pytest.mark.parametrize(
+    ("account", "groups"),
+    [
+        (entry("root", 0, 0), ["root"]),
+        (entry("toor", 0, 1500), ["ada"]),
+        (entry("www-data", 33, 33), ["www-data"]),
+        (entry("nobody", 65534, 65534), ["nogroup"]),
+        (entry(shell="/usr/sbin/nologin"), ["ada"]),
+        (entry(gid=0), ["root"]),
+        (entry(), ["ada", "sudo"]),
+        (entry(), ["ada", "wheel"]),
+        (entry(), ["admin"]),
+        (entry(), ["ada", "docker"]),
+    ],
+)
+def test_privileged_accounts_need_to_be_admitted_by_name(account, groups):
+    """Neither `all` nor being named lets them in; `admit` does, together with one of these."""
+    everybody = Policy(all=True, users=frozenset({account.pw_name}))
+    assert isinstance(may_serve(everybody, account, [*groups, "hubwright-users"]), Refused)
+    admitted = Policy(all=True, admit=frozenset({account.pw_name}))
+    assert may_serve(admitted, account, groups) is None
+    assert isinstance(may_serve(Policy(admit=frozenset({account.pw_name})), account, groups), Refused)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", '{"al": true}', '{"all": 1}', '{"users": "ada"}', '{"users": [1]}', '{"service": "../x"}', "{"],
+)
+def test_a_damaged_policy_serves_nobody(tmp_path, text):
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    with pytest.raises(MachineError):
+        Policy.load(file, owner=os.getuid())
+
+
+def test_a_policy_that_others_may_write_is_refused(tmp_path):
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps({"all": True}))
+    assert Policy.load(file, owner=os.getuid()).all
+    file.chmod(0o666)
+    with pytest.raises(MachineError, match="others"):
+        Policy.load(file, owner=os.getuid())
+    file.chmod(0o644)
+    with pytest.raises(MachineError, match="others"):
+        Policy.load(file, owner=os.getuid() + 1)
+    (tmp_path / "link").symlink_to(file)
+    with pytest.raises(MachineError):
+        Policy.load(tmp_path / "link", owner=os.getuid())
+
+
+def test_numeric_and_odd_names_find_no_account():
+    assert find_account("root").pw_uid == 0
+    for name in ("0", "ROOT", "root ", "", "ro\0ot", "nobody-there"):
+        assert find_account(name) is None
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[a-z_][a-z0-9_.-]{0,34}\n?", fullmatch=True))
+def test_root_and_the_hub_agree_on_what_a_name_is(name):
+    """`accounts.check_name` repeats the rule of `fields`, because root's program must not import pydantic."""
+
+    def accepts(check, error):
+        try:
+            return check(name) == name
+        except error:
+            return False
+
+    assert accepts(check_name, Refused) == accepts(check_user_name, ValueError)
+
+
+def test_roots_program_imports_the_standard_library_and_pamela_only():
+    code = "import sys, hubwright.people.account_helper; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    foreign = set(done.stdout.split()) - sys.stdlib_module_names - {"hubwright", "pamela", "__main__", "sitecustomize"}
+    assert {name for name in foreign if not name.startswith("_")} == set()
