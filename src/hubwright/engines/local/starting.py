@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import json
 import os
 import pwd
@@ -94,18 +93,14 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
 
 
 def _account(site: Site, user: str) -> pwd.struct_passwd:
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError as error:
-        raise Refused(f"This machine has no account {user!r}.") from error
-    if not site.privileged:
-        if account.pw_uid != os.getuid():
-            raise Refused(
-                f"Only {pwd.getpwuid(os.getuid()).pw_name} can have a server here: the service was not started by root."
-            )
-        return account
-    groups = {grp.getgrgid(gid).gr_name for gid in os.getgrouplist(user, account.pw_gid)}
-    refusal = policy.Policy.load(site.policy).may_serve(account, groups)
-    if refusal:
-        raise refusal
+    account = policy.find_account(user)
+    if account is None:
+        raise Refused(f"This machine has no account {user!r}.")
+    if site.privileged:
+        refusal = policy.may_serve(policy.Policy.load(site.policy), account, policy.group_names(account))
+        if refusal:
+            raise refusal
+    elif account.pw_uid != os.getuid():
+        me = pwd.getpwuid(os.getuid()).pw_name
+        raise Refused(f"Only {me} can have a server here: the service was not started by root.")
     return account
