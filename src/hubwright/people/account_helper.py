@@ -49,15 +49,7 @@ FAILURE_TAKES = 2.0
 """Seconds that every failed check takes at least, so that the time does not tell which names exist."""
 LONGEST_PASSWORD = 512
 _DISALLOW_NULL_AUTHTOK, _FAIL_DELAY, _USER = 1, 10, 2
-
-
-class _Code:
-    """PAM's return codes (_pam_types.h)."""
-
-    EXPIRED_PASSWORD = 12
-    EXPIRED_ACCOUNT = 13
-
-
+_NEW_AUTHTOK_REQD = 12
 _WRONG = "Wrong user name or password, or this account may not use the hub."
 
 
@@ -291,13 +283,9 @@ def check_password(name: str, password: str, service: str) -> str:
     if code == 0:
         return ""
     _log(f"account of {name} refused by PAM: {pamela.pam_strerror(pamela.PamHandle(), code)}")
-    match code:
-        case _Code.EXPIRED_PASSWORD:
-            return "Your password has expired. Change it on the machine, then log in again."
-        case _Code.EXPIRED_ACCOUNT:
-            return "Your account on this machine has expired. Ask the admin."
-        case _:
-            return "Your account may not be used now. Ask the admin."
+    if code == _NEW_AUTHTOK_REQD:
+        return "Your password has expired. Change it on the machine, then log in again."
+    return "Your account on this machine is locked or has expired. Ask the admin."
 
 
 def _log(text: str) -> None:

@@ -1,0 +1,145 @@
+"""Unix accounts: the password is checked by the account helper, which is root, or by unix_chkpwd for oneself."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.auth import Authenticator
+from traitlets import Bool, List, Unicode
+
+from hubwright.auth.ask import ask
+from hubwright.auth.login import TellingLoginHandler
+from hubwright.errors import NotRunning
+from hubwright.fields import check_user_name
+from hubwright.machine.accounts import USERS_GROUP
+from hubwright.machine.attempts import Attempts
+from hubwright.machine.policy import find_account, group_names
+
+_WRONG = "Wrong user name or password, or this account may not use the hub."
+_DEADLINE = 20.0
+
+
+class HelperPAMAuthenticator(Authenticator):
+    """Log in with the name and password of a Unix account of this machine."""
+
+    account_socket = Unicode(
+        "", config=True, help="The account helper's socket; empty when the hub's parts are not root."
+    )
+    account = Unicode("", config=True, help="Without a helper, the one account that can log in: whoever runs the hub.")
+    service = Unicode("login", config=True, help="Without a helper, the PAM service that checks the password.")
+    allow_every_account = Bool(False, config=True, help="Let in every account that the machine's policy serves.")
+    allow_names = List(Unicode(), config=True, help="Accounts to let in.")
+    allow_groups = List(Unicode(), config=True, help="Unix groups whose members to let in.")
+    admin_groups = List(Unicode(), config=True, help="Unix groups whose members are admins.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._own_attempts = Attempts(5, 60)
+
+    def normalize_username(self, username: str) -> str:
+        """Return the name as it is: Unix names are case-sensitive, and one name is one account."""
+        return username
+
+    def validate_username(self, username: str) -> bool:
+        """Whether it is a Unix account name."""
+        try:
+            check_user_name(username)
+        except ValueError:
+            return False
+        return bool(super().validate_username(username))
+
+    async def authenticate(self, handler: Any, data: dict[str, str]) -> dict[str, Any] | None:
+        """Return the name and groups of the account when its password is right; else tell the login page why not."""
+        name, password = data.get("username", ""), data.get("password", "")
+        if not self.validate_username(name):
+            self._tell(handler, _WRONG)
+            return None
+        try:
+            if self.account_socket:
+                answer = await ask(
+                    Path(self.account_socket), {"op": "authenticate", "user": name, "password": password}
+                )
+            else:
+                answer = await self._check_own(name, password)
+        except NotRunning as error:
+            self.log.error("%s", error)
+            self._tell(handler, "Passwords cannot be checked now. Try again in a minute, or tell the admin.")
+            return None
+        if not answer.get("ok"):
+            self._tell(handler, str(answer.get("error", _WRONG)))
+            return None
+        groups = await asyncio.to_thread(_groups_of, name)
+        if not self._allows(name, groups):
+            self.log.warning("%s has the right password and may not use this hub (auth.allow).", name)
+            self._tell(handler, "Your account may not use this hub. Ask the admin to add you.")
+            return None
+        return {"name": name, "admin": self._is_admin(name, groups)}
+
+    async def check_allowed(self, username: str, authentication: Any = None) -> bool:
+        """Whether a person with the right password may enter."""
+        return self._allows(username, await asyncio.to_thread(_groups_of, username))
+
+    async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
+        """Follow changes of groups: who is no longer allowed must log in again, and cannot."""
+        groups = await asyncio.to_thread(_groups_of, user.name)
+        if not groups or not self._allows(user.name, groups):
+            return False
+        if self.admin_groups:
+            return {"name": user.name, "admin": self._is_admin(user.name, groups)}
+        return True
+
+    def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
+        """Return the login form."""
+        return [("/login", TellingLoginHandler)]
+
+    def _allows(self, name: str, groups: list[str]) -> bool:
+        if not self.account_socket:
+            return name == self.account
+        wanted = {*self.allow_groups, *self.admin_groups, USERS_GROUP}
+        named = name in {*self.allow_names, *self.allowed_users, *self.admin_users}
+        return self.allow_every_account or named or not wanted.isdisjoint(groups)
+
+    def _is_admin(self, name: str, groups: list[str]) -> bool | None:
+        """Whether an admin; None, "as it was", where no group decides it."""
+        if name in self.admin_users or not set(self.admin_groups).isdisjoint(groups):
+            return True
+        return False if self.admin_groups else None
+
+    async def _check_own(self, name: str, password: str) -> dict[str, Any]:
+        """Check the password of whoever runs the hub; PAM's helper program allows an ordinary user just that."""
+        if name != self.account:
+            return {"error": f"This hub was not started by root, so only {self.account} can log in."}
+        if wait := self._own_attempts.wait(name):
+            return {"error": f"Too many failed attempts. Try again in {wait} seconds."}
+        self._own_attempts.add(name)
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                right = await asyncio.to_thread(_check_own_password, name, password, self.service)
+        except TimeoutError as error:
+            raise NotRunning(f"PAM did not answer in {_DEADLINE:.0f} s.") from error
+        if right:
+            self._own_attempts.clear(name)
+        return {"ok": right} | ({} if right else {"error": _WRONG})
+
+    def _tell(self, handler: Any, words: str) -> None:
+        if handler is not None:
+            handler.custom_login_error = words
+
+
+def _groups_of(name: str) -> list[str]:
+    entry = find_account(name)
+    return group_names(entry) if entry is not None else []
+
+
+def _check_own_password(name: str, password: str, service: str) -> bool:
+    import pamela
+
+    if not password or "\0" in password or len(password) > 512:
+        return False
+    try:
+        pamela.authenticate(name, password.encode("utf-8", "surrogatepass"), service=service)
+    except pamela.PAMError:
+        return False
+    return True
