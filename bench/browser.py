@@ -91,13 +91,13 @@ def _start_and_run(page: Page) -> Visit:
     page.locator(_STATUS, has_text=_IDLE).wait_for(state="attached")
     kernel = time.perf_counter() - begin
     presses = 0
-    while presses < 20:
+    while presses < 50:
         page.click(_CELL)
         page.keyboard.press("Shift+Enter")
         presses += 1
         try:
             # Not dropped: the prompt turns from [ ]: to [*]: or [1]:
-            page.locator(_PROMPT).first.filter(has_text=re.compile(r"\[[*1]\]")).wait_for(timeout=500)
+            page.locator(_PROMPT).first.filter(has_text=re.compile(r"\[[*1]\]")).wait_for(timeout=200)
             break
         except TimeoutError:
             continue
