@@ -126,6 +126,7 @@ def plot(lines: list[Line], target: Path) -> None:
     axes.axvline(1, color="grey", linewidth=0.8)
     if drawn:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(pyplot.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.margins(x=0.15)
     axes.set_xlabel("times better than the plain stack (log scale); black: the target")
     axes.spines[["top", "right"]].set_visible(False)
@@ -147,7 +148,7 @@ def _figure(value: float | None, unit: str) -> str:
 def _shortfall(line: Line) -> str:
     if line.words and line.ratio is not None:
         share = line.ratio if line.more_is_better else 1 / line.ratio
-        return f"{line.what}: {share:.2f} of the plain stack's, not {line.words}."
+        return f"{line.what}: {share:.2f} of the plain stack's; the target is: {line.words}."
     if line.under is not None or line.ratio is None:
         return f"{line.what}: {_figure(line.ours, line.unit)}, not {line.target}."
     return f"{line.what}: {line.ratio:.2f} times better, not {line.best:.3g}."
@@ -236,7 +237,7 @@ _HOW = {
     "browser": "Chromium; from the click on Start on the hub's home page to the output of `6*7` in JupyterLab, the key "
     "pressed as soon as the status bar says that the kernel is idle. First visit: fresh user, fresh profile. "
     "Second: the server was stopped, the browser closed, the profile kept.",
-    "proxy": "Caddy with Hubwright's routing table against configurable-http-proxy, 1,000 routes; CPU is the proxy's own.",
+    "proxy": "Caddy with Hubwright's routing table and configurable-http-proxy, 1,000 routes; CPU is the proxy's own.",
 }
 
 
