@@ -23,6 +23,4 @@ class Config(BaseModel):
         "`nobody`, or `{users: [...]}`; each of them needs a one-time link first. "
         "`all` and groups need accounts that exist already (`kind: pam`).",
     )
-    minimum_length: int = Field(
-        default=8, ge=1, le=64, description="The fewest characters that a password may have."
-    )
+    minimum_length: int = Field(default=8, ge=1, le=64, description="The fewest characters that a password may have.")

@@ -1,0 +1,147 @@
+"""firstuseauthenticator, but a name belongs only to who holds its one-time link."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from firstuseauthenticator import FirstUseAuthenticator
+from jupyterhub import orm
+from jupyterhub.auth import Authenticator
+from traitlets import Unicode, default
+
+from hubwright.auth.ask import ensure_account
+from hubwright.auth.first_use import links
+from hubwright.auth.first_use.store import Store, password_problem
+from hubwright.errors import HubwrightError, Refused
+from hubwright.fields import check_user_name
+from hubwright.machine.attempts import Attempts
+
+TEMPLATES = Path(__file__).parent / "templates"
+_WRONG = "Wrong user name or password. The first time, open the one-time link that you were given."
+
+
+class ClaimAuthenticator(FirstUseAuthenticator):
+    """Log in with a password that was chosen through a one-time link."""
+
+    state = Unicode("", config=True, help="The service's state folder; passwords lie in `secrets` below it.")
+    public_url = Unicode("", config=True, help="How browsers reach the service; one-time links begin with it.")
+    account = Unicode("", config=True, help="Without a helper, the one account that can be served.")
+    account_socket = Unicode(
+        "", config=True, help="The account helper's socket; empty when the hub's parts are not root."
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("check_passwords_on_startup", False)
+        super().__init__(**kwargs)
+        self.store = Store(Path(self.state, "secrets"))
+        self._here = Attempts(5, 60)
+        """By name and address: a person who guesses."""
+        self._anywhere = Attempts(30, 60)
+        """By name, and by address: many who guess, and one who tries many names."""
+        if hasattr(self.parent, "template_paths"):  # the stock pages are appended later
+            self.parent.template_paths = [*self.parent.template_paths, str(TEMPLATES)]
+
+    @default("allow_all")
+    def _allow_all_default(self) -> bool:
+        return False
+
+    def validate_username(self, name: str) -> bool:
+        """Whether it is a Unix account name."""
+        try:
+            check_user_name(name)
+        except ValueError:
+            return False
+        return bool(super().validate_username(name))
+
+    async def authenticate(self, handler: Any, data: dict[str, str]) -> str | None:
+        """Return the name when its password is right; else tell the login page why not."""
+        name = self.normalize_username(data.get("username", ""))
+        if not self.validate_username(name):
+            handler.custom_login_error = _WRONG
+            return None
+        problem = await self.password_refusal(handler, name, data.get("password", ""))
+        if problem:
+            handler.custom_login_error = problem
+            return None
+        return name
+
+    async def password_refusal(self, handler: Any, name: str, password: str) -> str:
+        """Return "" for the right password, else what to tell; failures are counted by name and by address."""
+        address = handler.request.remote_ip
+        keys = [(self._here, (name, address)), (self._anywhere, ("name", name)), (self._anywhere, ("at", address))]
+        if wait := max(attempts.wait(key) for attempts, key in keys):
+            return f"Too many failed attempts. Try again in {wait} seconds."
+        for attempts, key in keys:  # before the answer is known, so that many at once are not more than one by one
+            attempts.add(key)
+        if not await asyncio.to_thread(self.store.verify, name, password):
+            return _WRONG
+        self._here.clear((name, address))
+        for attempts, key in keys[1:]:
+            attempts.forgive(key)
+        return ""
+
+    def reset_password(self, username: str, new_password: str) -> str:
+        """Set a password, as upstream does; returns the sentence for the page."""
+        if problem := password_problem(new_password, self.min_password_length):
+            return problem
+        self.store.set(username, new_password)
+        return "Your password has been changed successfully!"
+
+    async def claim(self, name: str, token: str, password: str) -> str:
+        """Use a one-time link up; return "" or why not."""
+        return await asyncio.to_thread(self.store.claim, name, token, password)
+
+    async def new_link(self, name: str) -> str:
+        """Return a new one-time link; the person's older link and password stop working."""
+        token = await asyncio.to_thread(self.store.new_link, name)
+        self.log.info("A new one-time link was made for %s", name)
+        return links.link(self.public_url, name, token)
+
+    async def add_user(self, user: Any) -> None:
+        """Let a person in and make the Unix account.
+
+        Raises:
+            Refused: a name that cannot be served here. When the hub starts, it only warns: the account is looked for
+                again before each server starts.
+        """
+        if not self.account_socket and user.name != self.account:
+            raise Refused(
+                f"This hub was not started by root, so it can serve only {self.account}.",
+                remedy="Start it as root to serve several people.",
+            )
+        starting = isinstance(user, orm.User)
+        if starting:
+            super().add_user(user)
+        try:
+            await self._ensure(user.name)
+        except HubwrightError as error:
+            if not starting:
+                raise
+            self.log.warning("%s", error)
+        if not starting:
+            super().add_user(user)
+
+    async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
+        """Make the Unix account when it is missing; a refusal is shown on the page that starts the server."""
+        try:
+            await self._ensure(user.name)
+        except HubwrightError as error:
+            error.jupyterhub_message = str(error)  # type: ignore[attr-defined]
+            raise
+
+    def delete_user(self, user: Any) -> None:
+        """Forget password and link; the Unix account and its home stay."""
+        Authenticator.delete_user(self, user)
+        self.store.forget(user.name)
+
+    def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
+        """Return login, claim, change of password, and the admins' page of people."""
+        from hubwright.auth.first_use import handlers
+
+        return handlers.HANDLERS
+
+    async def _ensure(self, name: str) -> None:
+        if self.account_socket:
+            await ensure_account(Path(self.account_socket), name)
