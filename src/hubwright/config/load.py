@@ -61,10 +61,15 @@ def load(path: Path | None = None) -> Loaded:
     try:
         hub = Hub.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([*tree.problems, *explain(error, data, tree)]) from None
+        tree.problems.extend(explain(error, data, tree))
     if tree.problems:
-        raise ConfigError(tree.problems)
+        raise ConfigError(sorted(tree.problems, key=lambda problem: _line(problem, path)))
     return Loaded(hub, path, tree.lines)
+
+
+def _line(problem: Problem, path: Path) -> int:
+    digits = problem.where.removeprefix(f"{path}:").partition(" ")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _without_nothing(value: Any) -> Any:

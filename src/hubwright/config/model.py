@@ -1,4 +1,4 @@
-"""`Hub`: the whole service as one frozen model. Type, default and help of a setting stand here (or in its kind) only."""
+"""`Hub`: the service as one frozen model. Type, default and help of a setting stand here, or in its kind, only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from hubwright.fields import Duration, UserName, format_duration, parse_duration
 from hubwright.kinds import KindConfig
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.%]{2,60}\]|[A-Za-z0-9._-]{0,253}):([0-9]{1,5})")
-_CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_CLASS = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
+_TRAIT = re.compile(r"[a-z_][A-Za-z0-9_]{0,99}")
 _URL_PATH = re.compile(r"/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*")
 
 
@@ -44,7 +45,13 @@ def _check_url(value: str) -> str:
 
 def _check_class(value: str) -> str:
     if not _CLASS.fullmatch(value):
-        raise ValueError(f"is not a name of a JupyterHub class or setting: {shown(value)}.")
+        raise ValueError(f'has a name that is no class of JupyterHub, such as "Spawner": {shown(value)}.')
+    return value
+
+
+def _check_trait(value: str) -> str:
+    if not _TRAIT.fullmatch(value):
+        raise ValueError(f"has a name that is no setting of JupyterHub: {shown(value)}.")
     return value
 
 
@@ -58,7 +65,8 @@ StopAfter = Annotated[
     PlainSerializer(lambda seconds: format_duration(seconds) if seconds else "never", return_type=str),
     WithJsonSchema({"title": "duration, or `never`", "type": ["string", "number"], "examples": ["never", "1h"]}),
 ]
-RawName = Annotated[str, AfterValidator(_check_class)]
+ClassName = Annotated[str, AfterValidator(_check_class)]
+TraitName = Annotated[str, AfterValidator(_check_trait)]
 _SECTION = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -137,10 +145,11 @@ class Hub(BaseModel):
         default=IdleSection(),
         description="When servers that nobody uses are stopped. A kernel that computes counts as used.",
     )
-    extra: dict[RawName, dict[RawName, Any]] = Field(
+    extra: dict[ClassName, dict[TraitName, Any]] = Field(
         default={},
         description="JupyterHub settings that Hubwright has no word for, as `ClassName: {setting: value}`; "
-        "they replace Hubwright's own and are not checked.",
+        "they replace Hubwright's own and are not checked. "
+        "Services, roles and environment variables are added to Hubwright's own.",
         examples=[{"JupyterHub": {"active_server_limit": 100}}],
     )
 

@@ -152,7 +152,10 @@ def _syntax(error: MarkedYAMLError) -> tuple[str, str]:
     if "single document" in str(error.context or "") + told:
         return "begins a second document.", 'Take the line "---" out.'
     if "mapping values are not allowed" in told:
-        return "has a colon where no key can stand.", "Put a text that holds a colon in quotes, and check the indentation."
+        return (
+            "has a colon where no key can stand.",
+            "Put a text that holds a colon in quotes, and check the indentation.",
+        )
     if "undefined alias" in told:
         return f"uses a name that is not defined: {told}.", "Put a text that begins with * in quotes."
     return f"is not YAML: {told[:200]}.", "Check indentation, quotes and brackets here and in the line before."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from hubwright.fields import shown
 
@@ -17,7 +17,7 @@ def _check_module(value: str) -> str:
     return value
 
 
-ModuleName = Annotated[str, AfterValidator(_check_module)]
+ModuleName = Annotated[str, AfterValidator(_check_module), WithJsonSchema({"title": "module name", "type": "string"})]
 
 
 class Environment(BaseModel):
@@ -27,8 +27,8 @@ class Environment(BaseModel):
 
     preload: tuple[ModuleName, ...] = Field(
         default=(),
-        description="Python modules that are imported once for everybody, so that `import` takes no time in a notebook. "
-        "They must be installed, and must not start threads.",
+        description="Python modules that are imported once for everybody, so that `import` takes no time in "
+        "a notebook. They must be installed, and must not start threads.",
         examples=[["numpy", "pandas"]],
     )
 

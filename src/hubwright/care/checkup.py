@@ -1,0 +1,161 @@
+"""Whether this machine can run the service that hub.yaml describes; looks only, changes nothing."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from hubwright.auth import FAMILY as AUTH
+from hubwright.auth.allow import parts
+from hubwright.care import ground
+from hubwright.care.watch import read_ledger
+from hubwright.config.load import Loaded
+from hubwright.engines import FAMILY as ENGINES
+from hubwright.errors import HubwrightError, Problem
+from hubwright.fields import Site, format_bytes
+from hubwright.hub.compile import admins, own, policy
+from hubwright.machine import ports
+from hubwright.machine.policy import Policy, may_serve
+
+LEAST_SPACE = 200 * 2**20
+"""Bytes below which the service is not worth starting; it warns below five times as many."""
+_TOOLS = ("useradd", "groupadd", "usermod")
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def check(loaded: Loaded, site: Site) -> list[Problem]:
+    """Return everything that stands in the way of the service, or is worth a look, worst first."""
+    found = [*_sections(loaded, site), *_extra(loaded, site), *_people(loaded, site), *_openness(loaded, site)]
+    found += [*_versions(), *_environment(site), *_port(loaded, site), *_space(site)]
+    return sorted(found, key=lambda problem: problem.severity != "error")
+
+
+def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
+    for problem in AUTH.of(loaded.hub.auth).check(loaded.hub.auth, site):
+        yield loaded.place(problem)
+    for problem in ENGINES.of(loaded.hub.engine).check(loaded.hub.engine, site):
+        yield loaded.place(problem)
+
+
+def _extra(loaded: Loaded, site: Site) -> Iterator[Problem]:
+    ours = own(loaded.hub, site)
+    for name, settings in loaded.hub.extra.items():
+        for setting in settings:
+            what = "is a raw JupyterHub setting, which Hubwright passes on without a check."
+            if setting in ours.get(name, {}):
+                what = "is a raw JupyterHub setting that changes what Hubwright sets itself."
+            yield Problem(loaded.where(f"extra.{name}.{setting}"), what, severity="warning")
+
+
+def _people(loaded: Loaded, site: Site) -> Iterator[Problem]:
+    hub = loaded.hub
+    everybody, allowed, groups = parts(getattr(hub.auth, "allow", "nobody"))
+    named = {"hub.admins": admins(hub, site), "people.users": hub.people.users, "auth.allow.users": allowed}
+    rule = Policy.parse(policy(hub, site))
+    for setting, names in named.items():
+        for name in names:
+            if what := _trouble_with(name, hub.auth.kind, rule, site):
+                yield Problem(loaded.where(setting), what, severity="warning")
+    for name in groups:
+        try:
+            grp.getgrnam(name)
+        except KeyError:
+            yield Problem(loaded.where("auth.allow.groups"), f"this machine has no group {name}.", severity="warning")
+    if not (everybody or groups or getattr(hub.auth, "admin_groups", ()) or any(named.values())):
+        what = "nobody can log in: no admin is named, and nobody is let in."
+        yield Problem(loaded.where("auth.allow"), what, "Name admins in hub.admins, or let people in here.", "warning")
+
+
+def _trouble_with(name: str, kind: str, rule: Policy, site: Site) -> str:
+    if not site.privileged:
+        return "" if name == site.account else f"without root {name} gets no server: only {site.account} does."
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return f"{name} has no account on this machine yet, and so no password." if kind == "pam" else ""
+    member_of = {grp.getgrgid(gid).gr_name for gid in os.getgrouplist(name, entry.pw_gid) if _is_group(gid)}
+    refusal = may_serve(rule, entry, member_of)
+    return str(refusal) if refusal else ""
+
+
+def _is_group(gid: int) -> bool:
+    try:
+        grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return True
+
+
+def _openness(loaded: Loaded, site: Site) -> Iterator[Problem]:
+    if not site.listen[0].startswith(_LOOPBACK) and not site.public_url.startswith("https:"):
+        what = (
+            "passwords cross the network unencrypted: this address can be reached from other machines, by plain HTTP."
+        )
+        remedy = "Listen on 127.0.0.1 behind a proxy with HTTPS, and name its address in hub.url."
+        yield Problem(loaded.where("hub.listen"), what, remedy, "warning")
+
+
+def _versions() -> Iterator[Problem]:
+    for line in requires("hubwright") or ():
+        wanted = Requirement(line)
+        if wanted.marker and not wanted.marker.evaluate():
+            continue
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            found = ""
+        if not wanted.specifier.contains(found or "0", prereleases=True) or not found:
+            what = f"{found or 'no version'} is installed; Hubwright needs {wanted.specifier or 'one'}."
+            yield Problem(f"package {wanted.name}", what, "Install Hubwright anew, into an environment of its own.")
+
+
+def _environment(site: Site) -> Iterator[Problem]:
+    caddy = site.prefix / "bin" / "caddy"
+    if not os.access(caddy, os.X_OK):
+        yield Problem(str(caddy), "cannot be run, or is not there.", "Install Hubwright anew.")
+    if site.privileged:
+        for tool in _TOOLS:
+            if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+                yield Problem(tool, "is not on this machine.", "Install it: apt install passwd.")
+    try:
+        ground.check_environment(site)
+        warning = ground.check_config(site)
+    except HubwrightError as error:
+        yield error.problem
+    else:
+        if warning:
+            yield Problem("", warning, severity="warning")
+
+
+def _port(loaded: Loaded, site: Site) -> Iterator[Problem]:
+    if any(process.alive() for process, _ in read_ledger(site.run / "parts.json").values()):
+        return  # it is ours
+    try:
+        ports.listen(*site.listen).close()
+    except HubwrightError as error:
+        yield Problem(loaded.where("hub.listen"), error.problem.what, error.problem.remedy)
+
+
+def _space(site: Site) -> Iterator[Problem]:
+    for folder in dict.fromkeys((_existing(site.state), _existing(site.run))):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            yield Problem(str(folder), "cannot be written by this account.", "Name another folder with --state.")
+    place = _existing(site.state)
+    free = shutil.disk_usage(place).free
+    if free < 5 * LEAST_SPACE:
+        what = f"only {format_bytes(free // 2**20 * 2**20 or 1)} are free on the disk of the state folder."
+        severe = free < LEAST_SPACE
+        yield Problem(
+            str(place), what, "Make room, or name another folder with --state.", "error" if severe else "warning"
+        )
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -1,0 +1,56 @@
+"""`hubwright check`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+
+from hubwright.care import checkup
+from hubwright.cli import telling
+from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
+from hubwright.errors import ConfigError, HubwrightError, Problem
+
+
+def check(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Say whether hub.yaml holds and whether this machine can run it.
+
+    Looks at the file, ports, people, disk, versions and permissions; changes nothing. Leaves with 0 when nothing
+    stands in the way, 78 when the file is wrong, 71 when the machine lacks something.
+
+    [bold]Examples[/]
+
+      hubwright check
+
+      hubwright check --config /srv/notebooks/hub.yaml --json
+    """
+    code = 0
+    name = "hub.yaml"
+    try:
+        loaded, site = resolve(config, state)
+        name = str(loaded.path or "the defaults (there is no hub.yaml here)")
+        problems: Sequence[Problem] = checkup.check(loaded, site)
+        code = 71 if any(problem.severity == "error" for problem in problems) else 0
+    except ConfigError as error:
+        problems, code, name = error.problems, error.exit_code, str(config or "hub.yaml")
+    except HubwrightError as error:
+        problems, code = [error.problem], error.exit_code
+    if as_json:
+        print(json.dumps({"ok": code == 0, "config": name, "problems": [asdict(item) for item in problems]}, indent=1))
+    else:
+        _print(name, problems, code)
+    raise typer.Exit(code)
+
+
+def _print(name: str, problems: Sequence[Problem], code: int) -> None:
+    console = Console(highlight=False)
+    if problems:
+        console.print(telling.table(problems))
+    errors = sum(problem.severity == "error" for problem in problems)
+    warnings = len(problems) - errors
+    counts = [f"{n} {word}{'s' * (n > 1)}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
+    verdict = "[bold red]cannot run" if code else "[bold green]can run"
+    console.print(f"{verdict}[/] with {name}{': ' + ', '.join(counts) if counts else ''}.", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""JupyterHub, as Hubwright sets it up."""

@@ -1,0 +1,152 @@
+"""`Hub` and `Site` to JupyterHub's configuration: pure, and without a secret in it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hubwright import proxy
+from hubwright.auth import FAMILY as AUTH
+from hubwright.auth.allow import parts
+from hubwright.config.model import Hub
+from hubwright.engines import FAMILY as ENGINES
+from hubwright.fields import Site, unix_url
+
+Settings = dict[str, dict[str, Any]]
+"""`{"ClassName": {"setting": value}}`, every value such as JSON holds."""
+
+ADMIN = "hubadmin"
+"""The admin of a service that root starts without naming one."""
+CLI_SERVICE = "hubwright-cli"
+"""The command line, as JupyterHub knows it; its token is in a file of `Site.secrets`."""
+CULLER_SERVICE = "hubwright-idle-culler"
+_ADDED = frozenset({"services", "load_roles"})
+_TEMPLATES = Path(__file__).parent / "templates"
+_CLI_SCOPES = (
+    "admin:servers",
+    "admin:users",
+    "list:services",
+    "read:hub",
+    "read:metrics",
+    "read:services",
+    "shutdown",
+    "tokens",
+)
+_CULLER_SCOPES = ("delete:servers", "list:users", "read:servers", "read:users:activity")
+"""What jupyterhub-idle-culler's documentation asks for."""
+
+
+def compile(hub: Hub, site: Site) -> Settings:
+    """Return all of JupyterHub's settings; those under `extra` replace the others, or are added to them."""
+    c = own(hub, site)
+    for name, settings in hub.extra.items():
+        section = c.setdefault(name, {})
+        for setting, value in settings.items():
+            section[setting] = _merge(setting, section.get(setting), value)
+    return c
+
+
+def own(hub: Hub, site: Site) -> Settings:
+    """Return JupyterHub's settings without those under `extra`."""
+    c: Settings = {"JupyterHub": _hub(hub, site), "Spawner": _spawner(hub)}
+    c["Authenticator"] = {
+        "admin_users": list(admins(hub, site)),
+        "allowed_users": sorted({*admins(hub, site), *hub.people.users}),
+        "allow_all": False,
+        "any_allow_config": True,
+    }
+    proxy.configure(site, c)
+    ENGINES.of(hub.engine).configure(hub.engine, site, c)
+    AUTH.of(hub.auth).configure(hub.auth, site, c)
+    return c
+
+
+def admins(hub: Hub, site: Site) -> tuple[str, ...]:
+    """Return who manages the service: the admins of hub.yaml, else with `first_use` whoever can be the first."""
+    if hub.hub.admins or hub.auth.kind != "first_use":
+        return hub.hub.admins
+    return (ADMIN if site.privileged else site.account,)
+
+
+def policy(hub: Hub, site: Site) -> dict[str, Any]:
+    """Return whom fork server and account helper may serve, as `machine.policy.Policy.parse` reads it."""
+    everybody, users, groups = parts(getattr(hub.auth, "allow", "nobody"))
+    return {
+        "all": everybody,
+        "groups": sorted({*groups, *getattr(hub.auth, "admin_groups", ())}),
+        "users": sorted({*users, *hub.people.users, *admins(hub, site)}),
+        "admit": sorted(getattr(hub.engine, "admit", ())),
+    }
+
+
+def preload(hub: Hub) -> list[str]:
+    """Return the modules that the fork server imports for everybody."""
+    return list(hub.environments.default.preload)
+
+
+def _merge(setting: str, ours: Any, theirs: Any) -> Any:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return {**ours, **theirs}
+    if setting in _ADDED and isinstance(ours, list) and isinstance(theirs, list):
+        return [*ours, *theirs]
+    return theirs
+
+
+def _hub(hub: Hub, site: Site) -> dict[str, Any]:
+    host, port = site.listen
+    services: list[dict[str, Any]] = [{"name": CLI_SERVICE}]
+    roles = [{"name": CLI_SERVICE, "scopes": list(_CLI_SCOPES), "services": [CLI_SERVICE]}]
+    if hub.idle.stop_after:
+        services.append({"name": CULLER_SERVICE, "command": _culler(hub, site)})
+        roles.append({"name": CULLER_SERVICE, "scopes": list(_CULLER_SCOPES), "services": [CULLER_SERVICE]})
+    settings: dict[str, Any] = {
+        "bind_url": f"http://{f'[{host}]' if ':' in host else host}:{port}{site.base_url}",
+        "hub_bind_url": unix_url(site.hub_socket, f"{site.base_url}hub/"),
+        "hub_connect_url": f"http://127.0.0.1:{site.internal_port}{site.base_url}hub/",
+        "db_url": f"sqlite:///{site.database}",
+        "upgrade_db": True,
+        "cookie_secret_file": str(site.secrets / "cookie_secret"),
+        # servers outlive the hub
+        "cleanup_servers": False,
+        "shutdown_on_logout": False,
+        # a class of 60 that comes in together is let in together
+        "concurrent_spawn_limit": 200,
+        # the pages answer while a server that does not is still asked
+        "init_spawners_timeout": 3,
+        "services": services,
+        "load_roles": roles,
+        "template_paths": [str(_TEMPLATES)],
+        "template_vars": {"hub_name": hub.hub.name},
+    }
+    if hub.hub.url:  # else people may reach it by any name of this machine
+        settings["public_url"] = site.public_url
+    if hub.hub.landing == "home":
+        settings["default_url"] = f"{site.base_url}hub/home"
+    return settings
+
+
+def _spawner(hub: Hub) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "default_url": "/lab",
+        "start_timeout": 60,
+        # a hub that starts takes a server that is silent for so long as stopped, and ends it
+        "http_timeout": 180,
+        "environment": {},
+    }
+    if hub.idle.stop_after:  # what the culler looks at must be newer than what it looks for
+        report = min(300, max(1, math.floor(hub.idle.stop_after / 4)))
+        settings["environment"]["JUPYTERHUB_ACTIVITY_INTERVAL"] = str(report)
+    return settings
+
+
+def _culler(hub: Hub, site: Site) -> list[str]:
+    return [
+        str(site.prefix / "bin" / "python"),
+        "-I",
+        "-m",
+        "jupyterhub_idle_culler",
+        "--config=",  # none from the folder it happens to run in
+        f"--timeout={max(1, round(hub.idle.stop_after))}",
+        f"--cull-every={max(1, round(hub.idle.check_every))}",
+    ]

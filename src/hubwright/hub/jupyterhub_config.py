@@ -1,0 +1,20 @@
+"""What `jupyterhub -f` reads: the compiled settings and, from their files, the secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from hubwright.hub.compile import CLI_SERVICE
+from hubwright.machine import site_file
+
+c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 (traitlets puts it there)
+_site = site_file.load(Path(os.environ["HUBWRIGHT_SITE"]))
+
+for _name, _settings in json.loads((_site.run / "hub.json").read_bytes()).items():
+    c[_name].update(_settings)
+for _service in c.JupyterHub.services:
+    if _service["name"] == CLI_SERVICE:
+        _service["api_token"] = (_site.secrets / "cli.token").read_text().strip()
