@@ -23,7 +23,7 @@ _NOT_TRUSTED = [
     "X-Real-Ip",
     "X-Scheme",
 ]
-"""Headers that Tornado, JupyterHub or an extension believe; Caddy itself sets X-Forwarded-For, -Host and -Proto anew."""
+"""Headers that Tornado or JupyterHub believe; Caddy itself sets X-Forwarded-For, -Host and -Proto anew."""
 
 _TRANSPORT = {
     "protocol": "http",
@@ -125,7 +125,7 @@ def _forward(site: Site, dial: str, **more: Any) -> dict[str, Any]:
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial}],
         "transport": _TRANSPORT,
-        "flush_interval": -1,
+        "flush_interval": "20ms",
         "headers": {"request": request},
         **more,
     }

@@ -1,4 +1,4 @@
-"""JupyterLab's core files, which are the same for everybody, laid out for Caddy: once a build, compressed beforehand."""
+"""JupyterLab's core files, the same for everybody, laid out for Caddy: once a build, compressed beforehand."""
 
 from __future__ import annotations
 

@@ -115,7 +115,8 @@ class Table:
             if folder.is_symlink() or not folder.is_dir():
                 folder.unlink()
                 folder.mkdir(mode=0o700)
-        files, others = [], []
+        files: list[Path] = []
+        others: list[Path] = []
         for path in sorted(folder.iterdir()):
             (others if path.is_symlink() or not path.is_file() else files).append(path)
         kept = next((path for path in files if path.name == name), files[0] if files else None)
