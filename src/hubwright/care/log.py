@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hubwright.machine.files import write_atomically
@@ -22,6 +22,22 @@ def last_lines(path: Path, count: int) -> list[str]:
             return file.read().decode(errors="replace").splitlines()[-count:] if count > 0 else []
     except OSError:
         return []
+
+
+def follow(path: Path) -> Iterator[str]:
+    """Yield what was added to a log since the last time, from its end on; also after it was cut, or made anew."""
+    place = path.stat().st_size if path.exists() else 0
+    while True:
+        try:
+            with path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < place:
+                    place = 0
+                file.seek(place)
+                text = file.read(2**20)
+        except FileNotFoundError:
+            text, place = b"", 0
+        place += len(text)
+        yield text.decode(errors="replace")
 
 
 def bound(folders: Iterable[Path], limit: int = LIMIT) -> list[Path]:

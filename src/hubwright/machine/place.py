@@ -27,7 +27,7 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None)
     """
     privileged = os.geteuid() == 0
     wanted = (state or (config.parent if config else Path.cwd()) / ".hubwright").absolute().resolve()
-    home = system_state(wanted) if privileged and weak_component(wanted, sticky_is_fine=True) else wanted
+    home = system_state(wanted) if privileged and weak_component(wanted.parent, sticky_is_fine=True) else wanted
     run = run_folder(home, privileged)
     address = split_listen(listen)
     return Site(
@@ -68,6 +68,11 @@ def run_folder(state: Path, privileged: bool) -> Path:
         if folder and _is_mine(Path(folder)) and len(run := f"{folder}/hubwright/{instance}") <= _LONGEST_RUN:
             return Path(run)
     return Path(f"/tmp/hubwright-{uid}") / instance  # noqa: S108 (made 0700 and its owner checked by `up`)
+
+
+def _is_safe(state: Path) -> bool:
+    """Whether root may keep the state there: the hub's account can come to it, and nobody else could replace it."""
+    return not weak_component(state.parent, sticky_is_fine=True) and (not state.exists() or state.stat().st_uid == 0)
 
 
 def _is_mine(folder: Path) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,22 @@ def test_state_lies_beside_the_configuration(tmp_path):
         assert site.account == "hubwright"
     else:
         assert site.state == tmp_path / ".hubwright"
+
+
+@pytest.mark.root
+def test_the_state_stays_where_it_is_once_it_is_made():
+    """Also with the mode that `up` gives it, which lets ordinary users not even enter."""
+    folder = Path(tempfile.mkdtemp(dir="/var/lib", prefix="hwt-"))
+    try:
+        folder.chmod(0o755)
+        first = place(":1", None, None, folder / "state")
+        assert first.state == folder / "state"
+        (folder / "state").mkdir(mode=0o770)
+        assert place(":1", None, None, folder / "state") == first
+        os.chown(folder / "state", 1, 1)
+        assert place(":1", None, None, folder / "state").state == system_state(folder / "state")
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_two_services_share_no_folder(tmp_path):

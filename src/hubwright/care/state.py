@@ -1,0 +1,114 @@
+"""How a running service is: its parts, its servers, its people; a value that the command line shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hubwright.care import service
+from hubwright.care.hub_api import HubApi
+from hubwright.care.supervise import CADDY, FORK_SERVER, HUB, LEDGER
+from hubwright.care.watch import read_ledger
+from hubwright.errors import HubwrightError
+from hubwright.fields import Site
+from hubwright.machine import wire
+from hubwright.machine.process import Process
+
+
+@dataclass(frozen=True)
+class PartState:
+    """One part of the service."""
+
+    name: str
+    health: Literal["well", "silent", "down"]
+    """`silent`: it runs and does not answer."""
+    pid: int | None
+    age: float | None
+    """Seconds since its start."""
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """One notebook server, as hub and fork server see it."""
+
+    user: str
+    server: str
+    """Empty for the default server."""
+    pid: int | None
+    memory: int | None
+    """Bytes, of all its processes; None where that is not counted."""
+    age: float | None
+    ready: bool
+    """Whether the hub calls it ready."""
+    last_activity: str | None
+
+
+@dataclass(frozen=True)
+class State:
+    """A whole service."""
+
+    url: str
+    parts: tuple[PartState, ...]
+    servers: tuple[ServerState, ...]
+    users: int | None
+    """How many people the hub knows; None while it does not answer."""
+
+    @property
+    def well(self) -> bool:
+        """Whether every part does its work."""
+        return all(part.health == "well" for part in self.parts)
+
+
+def read(site: Site) -> State:
+    """Look at the service of `site`; what does not answer is told as such, nothing is raised."""
+    ledger = read_ledger(site.run / LEDGER)
+    checks = service.health(site)
+    parts = []
+    for name in sorted(checks, key=lambda name: (name != HUB, name != CADDY, name)):
+        process = ledger[name][0] if name in ledger and ledger[name][0].alive() else None
+        # Caddy answers for a page that the hub makes: while that is silent, ask only whether it listens
+        works = process is not None and checks[name]()
+        health: Literal["well", "silent", "down"] = "well" if works else "silent" if process else "down"
+        parts.append(PartState(name, health, process.pid if process else None, process.age if process else None))
+    healthy = {part.name for part in parts if part.health == "well"}
+    running = _running(site) if FORK_SERVER in healthy else []
+    known, users = _known(site) if HUB in healthy else ({}, None)
+    return State(site.public_url, tuple(parts), _servers(running, known), users)
+
+
+def _running(site: Site) -> list[dict[str, Any]]:
+    try:
+        return list(wire.call(site.fork_socket, {"op": "list"}, timeout=5).get("servers", ()))
+    except HubwrightError:
+        return []
+
+
+def _known(site: Site) -> tuple[dict[tuple[str, str], dict[str, Any]], int | None]:
+    api = HubApi(site, timeout=5)
+    try:
+        active = api.users(active=True)
+        servers = {(user["name"], name): model for user in active for name, model in user.get("servers", {}).items()}
+        return servers, api.count_users()
+    except HubwrightError:
+        return {}, None
+
+
+def _servers(running: list[dict[str, Any]], known: dict[tuple[str, str], dict[str, Any]]) -> tuple[ServerState, ...]:
+    """Everything that runs or that the hub takes for running."""
+    found = {(str(one["user"]), str(one["server"])): one for one in running}
+    states = []
+    for user, name in sorted({*found, *known}):
+        one, model = found.get((user, name), {}), known.get((user, name), {})
+        process = Process(one["pid"], one["started"]) if one else None
+        states.append(
+            ServerState(
+                user=user,
+                server=name,
+                pid=process.pid if process else None,
+                memory=one.get("memory"),
+                age=process.age if process else None,
+                ready=bool(model.get("ready")),
+                last_activity=model.get("last_activity"),
+            )
+        )
+    return tuple(states)

@@ -1,0 +1,70 @@
+"""`hubwright status`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hubwright.care import state as states
+from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
+from hubwright.errors import NotRunning
+
+_STYLE = {"well": "green", "silent": "yellow", "down": "bold red"}
+
+
+def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Show how the service is: its parts, its servers and what memory they take.
+
+    Leaves with 0 when every part does its work, 69 when one does not.
+
+    [bold]Examples[/]
+
+      hubwright status
+
+      hubwright status --json
+    """
+    _, site = resolve(config, state)
+    found = states.read(site)
+    if as_json:
+        counts = {"servers": len(found.servers), "users": found.users}
+        print(json.dumps({**asdict(found), "counts": counts, "well": found.well}, indent=1))
+    elif all(part.health == "down" for part in found.parts):
+        raise NotRunning("No service runs here.", where=str(site.state), remedy='Start it: "hubwright up".')
+    else:
+        _show(found)
+    raise typer.Exit(0 if found.well else NotRunning.exit_code)
+
+
+def _show(found: states.State) -> None:
+    console = Console(highlight=False)
+    console.print(found.url, soft_wrap=True)
+    parts = Table("part", "health", "pid", "since", box=None, pad_edge=False, header_style="bold")
+    for part in found.parts:
+        parts.add_row(part.name, f"[{_STYLE[part.health]}]{part.health}[/]", str(part.pid or "-"), _age(part.age))
+    console.print(parts)
+    if found.servers:
+        console.print()
+        servers = Table(
+            "user", "server", "health", "memory", "since", "pid", box=None, pad_edge=False, header_style="bold"
+        )
+        for one in found.servers:
+            health = "[green]well[/]" if one.ready and one.pid else "[yellow]unknown to the hub[/]"
+            health = "[bold red]gone[/]" if one.pid is None else health
+            memory = "-" if one.memory is None else f"{one.memory / 2**20:,.0f} MB"
+            servers.add_row(one.user, one.server or "-", health, memory, _age(one.age), str(one.pid or "-"))
+        console.print(servers)
+    people = "the hub does not answer" if found.users is None else f"{found.users} users"
+    console.print(f"\n{len(found.servers)} servers, {people}.")
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
