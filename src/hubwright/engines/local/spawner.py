@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,6 +78,11 @@ class ForkSpawner(Spawner):
             env["CPU_LIMIT"] = str(self.cpu)
         return env
 
+    def get_args(self) -> list[str]:
+        """Return the server's settings; JupyterLab's core files come from Caddy, one URL for all users."""
+        shared = json.loads((self.site.run / "lab.json").read_bytes())["static_url"]
+        return [*super().get_args(), f"--LabApp.override_static_url={shared}"]
+
     async def start(self) -> str:
         """Start the server; return its address once it answers requests.
 
@@ -94,7 +100,7 @@ class ForkSpawner(Spawner):
         }
         await self._ask({"op": "stop", "key": self.key, "grace": self.stop_grace}, self.stop_grace + _ANSWER)
         try:
-            async with _connected(site.start_socket) as (reader, writer):
+            async with _connected(site.start_socket, patience=self.start_timeout / 2) as (reader, writer):
                 writer.write(wire.encode(request))
                 answer = await _read(reader, _ANSWER)
                 if not answer.get("ok"):
@@ -151,8 +157,19 @@ class ForkSpawner(Spawner):
 
 
 @asynccontextmanager
-async def _connected(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_unix_connection(str(path), limit=wire.LIMIT)
+async def _connected(
+    path: Path, patience: float = 0
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to a socket of the fork server; one that is being started again is waited for `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=wire.LIMIT)
+            break
+        except (ConnectionRefusedError, FileNotFoundError):
+            if time.monotonic() >= deadline:
+                raise
+            await asyncio.sleep(0.1)
     try:
         yield reader, writer
     finally:
