@@ -27,7 +27,7 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None)
     """
     privileged = os.geteuid() == 0
     wanted = (state or (config.parent if config else Path.cwd()) / ".hubwright").absolute().resolve()
-    home = system_state(wanted) if privileged and weak_component(wanted.parent, sticky_is_fine=True) else wanted
+    home = system_state(wanted) if privileged and not _is_safe(wanted) else wanted
     run = run_folder(home, privileged)
     address = split_listen(listen)
     return Site(
