@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.status import Status
 
+from hubwright.auth.first_use.links import first_admin_link
 from hubwright.care import ground, service, supervise
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.config.load import Loaded
@@ -48,9 +48,8 @@ def _tell_open(terminal: Terminal, loaded: Loaded, site: Site) -> None:
     terminal.open(site.public_url)
     if loaded.hub.auth.kind != "first_use":
         return
-    first_use = import_module("hubwright.auth.first_use")
     for admin in admins(loaded.hub, site):
-        if link := first_use.first_admin_link(site, admin):
+        if link := first_admin_link(site, admin):
             terminal.link(admin, link)
 
 
