@@ -45,7 +45,7 @@ def outcome(path: Path) -> tuple[str, str]:
     found = {
         "jupyterhub": compiler.compile(hub, where),
         "policy": compiler.policy(hub, where),
-        "preload": compiler.preload(hub),
+        "preload": hub.environments.default.preload,
     }
     text = json.dumps(found, indent=1, sort_keys=True)
     return ".json", text.replace(str(Path(compiler.__file__).parent), "<hub>") + "\n"

@@ -80,11 +80,6 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
     }
 
 
-def preload(hub: Hub) -> list[str]:
-    """Return the modules that the fork server imports for everybody."""
-    return list(hub.environments.default.preload)
-
-
 def _merge(setting: str, ours: Any, theirs: Any) -> Any:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return {**ours, **theirs}
