@@ -1,0 +1,63 @@
+"""JupyterLab's shared files on disk."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from hubwright.errors import MachineError
+from hubwright.fields import Site
+from hubwright.proxy.static import prune, publish
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    prefix = tmp_path / "prefix"
+    static = prefix / "share/jupyter/lab/static"
+    (static / "sub").mkdir(parents=True)
+    (static / "main.js").write_text("let a = 1;\n" * 1000)
+    (static / "tiny.css").write_text("a")
+    (static / "sub" / "font.woff2").write_bytes(os.urandom(2000))
+    (static / "main.js.map").write_text("{}")
+    return Site(None, tmp_path / "state", tmp_path / "run", prefix, "x", False, ("127.0.0.1", 1), "http://h/j/", 2)
+
+
+def test_files_are_laid_out_compressed_where_it_helps(site: Site) -> None:
+    said: list[str] = []
+    url = publish(site.prefix, site, said.append)
+    assert url.startswith("/j/hubwright/lab/") and url.endswith("/") and len(said) == 1
+    folder = site.static / "lab" / url.split("/")[-2]
+    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    assert names == ["main.js", "main.js.gz", "sub/font.woff2", "tiny.css"]
+    assert gzip.decompress((folder / "main.js.gz").read_bytes()) == (folder / "main.js").read_bytes()
+    assert {p.stat().st_mode & 0o777 for p in folder.rglob("*") if p.is_file()} == {0o644}
+
+
+def test_the_same_build_is_laid_out_once_and_another_gets_another_address(site: Site) -> None:
+    said: list[str] = []
+    first = publish(site.prefix, site, said.append)
+    assert publish(site.prefix, site, said.append) == first and len(said) == 1
+    (site.prefix / "share/jupyter/lab/static/main.js").write_text("let a = 2;")
+    assert publish(site.prefix, site, said.append) != first and len(said) == 2
+
+
+def test_what_nobody_uses_is_pruned(site: Site) -> None:
+    first = publish(site.prefix, site, lambda _: None)
+    (site.prefix / "share/jupyter/lab/static/main.js").write_text("let a = 2;")
+    second = publish(site.prefix, site, lambda _: None)
+    (site.static / "lab" / ".new-left").mkdir()
+    assert prune(site, [first, second]) == []
+    assert prune(site, [second]) == [first.split("/")[-2]]
+    assert [p.name for p in (site.static / "lab").iterdir()] == [second.split("/")[-2]]
+
+
+def test_a_missing_jupyterlab_is_told(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="Install JupyterLab"):
+        publish(tmp_path / "nowhere", site, lambda _: None)
+
+
+def test_a_folder_that_cannot_be_written_is_told(site: Site) -> None:
+    site.state.write_text("in the way")
+    with pytest.raises(MachineError, match="cannot be laid out"):
+        publish(site.prefix, site, lambda _: None)
