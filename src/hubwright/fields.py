@@ -126,7 +126,7 @@ class Site:
     state: Path
     """What must survive a reboot: database, secrets, logs."""
     run: Path
-    """What need not: sockets, routes, runtime folders. On tmpfs; its paths are short (a Unix socket's has 107 bytes)."""
+    """What need not: sockets, routes, runtime folders. On tmpfs; with short paths (a Unix socket's has 107 bytes)."""
     prefix: Path
     """The Python environment that everything runs from."""
     account: str

@@ -140,7 +140,7 @@ def _culler(hub: Hub, site: Site) -> list[str]:
         str(site.prefix / "bin" / "python"),
         "-I",
         "-m",
-        "jupyterhub_idle_culler",
+        "hubwright.hub.culler",
         "--config=",  # none from the folder it happens to run in
         f"--timeout={max(1, round(hub.idle.stop_after))}",
         f"--cull-every={max(1, round(hub.idle.check_every))}",
