@@ -59,6 +59,10 @@ make_environment() {
   "$python" -m venv --clear "$1" || fail "Cannot make an environment in $1." "Is there room on the disk? See: df -h $1"
 }
 
+last_step() {
+  grep -E '^ *(Collecting|Downloading|Installing|Building|Using|Preparing|Processing) ' "$1" | tail -n 1 | sed 's/^ *//'
+}
+
 # run_pip FOLDER WORDS...: pip with progress in one line, tries three times, tells what went wrong.
 run_pip() {
   environment=$1
@@ -74,9 +78,9 @@ run_pip() {
       sleep 0.5
       seconds=$((seconds + 1))
       if [ -t 2 ]; then
-        printf '\r\033[K  %d s  %s' $((seconds / 2)) "$(tail -n 1 "$log" | sed 's/^ *//' | cut -c 1-60)" >&2
+        printf '\r\033[K  %d s  %s' $((seconds / 2)) "$(last_step "$log" | cut -c 1-60)" >&2
       elif [ $((seconds % 30)) -eq 0 ]; then
-        printf '  %d s  %s\n' $((seconds / 2)) "$(tail -n 1 "$log" | sed 's/^ *//' | cut -c 1-100)" >&2
+        printf '  %d s  %s\n' $((seconds / 2)) "$(last_step "$log" | cut -c 1-100)" >&2
       fi
     done
     [ ! -t 2 ] || printf '\r\033[K' >&2

@@ -151,6 +151,8 @@ def _stop_notebooks(run: _Run) -> None:
         except NotRunning:
             return None
 
+    if not any(run.site.servers.glob("*/server.json")):  # the fork server's records
+        return
     run.watch.until(lambda: running() is not None or run.watch.looping(FORK_SERVER), 10)  # it may be down just now
     if (count := running()) is None:
         run.voice.warn("The fork server does not answer: notebooks may still run. See them with ps.")

@@ -41,7 +41,7 @@ class Service:
 
     @property
     def notebook(self):
-        return Process.of(int((self.folder / "run/x/notebook").read_text()))
+        return Process.of(int((self.folder / "run/x/servers/x/server.json").read_text()))
 
     def ask(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
@@ -64,7 +64,7 @@ def service(tmp_path, free_port):
         process.wait()
     for process, _ in read_ledger(tmp_path / "run/x/parts.json").values():
         process.stop(0)
-    if (tmp_path / "run/x/notebook").exists() and made.notebook:
+    if (tmp_path / "run/x/servers/x/server.json").exists() and made.notebook:
         made.notebook.stop(0)
 
 

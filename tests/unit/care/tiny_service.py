@@ -76,9 +76,16 @@ def parts(site: Site) -> list[Part]:
         argv = (sys.executable, "-I", "-S", "-c", code, *map(str, arguments))
         return Part(name, argv, env={"PATH": "/usr/bin:/bin"}, log=site.logs / f"{name}.log", **options)
 
+    (site.servers / "x").mkdir(exist_ok=True)
     version = os.environ.get("TINY_VERSION", "1")
     return [
-        part("fork-server", FORK_SERVER, site.fork_socket, site.run / "notebook", ready=site.fork_socket.exists),
+        part(
+            "fork-server",
+            FORK_SERVER,
+            site.fork_socket,
+            site.servers / "x" / "server.json",
+            ready=site.fork_socket.exists,
+        ),
         part("caddy", ECHO, descriptors=(PUBLIC, INTERNAL), version=version),
         part("hub", os.environ.get("TINY_HUB", SLEEP), site.run / "ready", ready=(site.run / "ready").exists),
     ]

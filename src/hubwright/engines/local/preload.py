@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import importlib
+import importlib.util
 import multiprocessing
 import os
 import random
@@ -30,16 +30,24 @@ KERNEL = (
     "ipykernel.ipkernel",
     "IPython.core.completer",
     "jedi",
-    "matplotlib_inline.backend_inline",
     "multiprocessing.util",
+    "threadpoolctl",
     "hubwright.engines.local.kernel",
 )
+KERNEL_WITH = {"matplotlib": ("matplotlib_inline.backend_inline",)}
+"""What kernels need besides where a package is installed that is no requirement of ours."""
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def threads() -> int:
     """Return how many threads this process has, those of C libraries included."""
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 (a count, on a path that is not a folder of files)
+
+
+def kernel() -> tuple[str, ...]:
+    """Return what kernels need of what is installed."""
+    more = (names for package, names in KERNEL_WITH.items() if importlib.util.find_spec(package))
+    return (*KERNEL, *(name for names in more for name in names))
 
 
 def load(names: Sequence[str]) -> None:
