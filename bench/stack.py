@@ -193,6 +193,7 @@ class Stack(ABC):
             version = client.get(f"{base}/api").json()
             kernels = client.get(f"{base}/api/kernelspecs").json()
             lab = client.get(f"{base}/lab/api/extensions").json()
+            languages = client.get(f"{base}/lsp/status").text
             probes = {
                 path: client.get(base + path).status_code
                 for path in ("/api/terminals", "/lsp/status", "/lab/api/settings", "/api/contents", "/api/me", "/tree")
@@ -203,6 +204,7 @@ class Stack(ABC):
             "server extensions": sorted(set(_LOADED.findall(text))),
             "lab extensions": sorted((one["name"], one["installed_version"]) for one in lab),
             "kernels": sorted(kernels["kernelspecs"]),
+            "language servers": languages,
             "probes": probes,
         }
 
