@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from urllib.parse import quote_plus, unquote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes, urlsplit
 
 from hubwright.errors import Refused
 
@@ -76,3 +76,13 @@ def file_of(target: str, servers: str) -> str:
         f'The proxy cannot forward to "{target}".',
         remedy=f"A target is http://HOST:PORT, or the socket {servers}/KEY/http.sock.",
     )
+
+
+def target_of(name: str, servers: str) -> str:
+    """Return a target that `file_of` turns into `name`; `Refused` when there is none."""
+    kind, _, place = name.partition(":")
+    socket = quote(f"{servers}/{place}/http.sock", safe="").lower()
+    target = f"http+unix://{socket}:80" if kind == "unix" else f"http://{place}"
+    if file_of(target, servers) != name:
+        raise Refused(f'"{name}" is not the name of a target.')
+    return target

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hubwright.errors import HubwrightError, MachineError
-from hubwright.proxy.names import file_of, folder_of
+from hubwright.proxy.names import file_of, folder_of, target_of
 
 _GLOB = frozenset("*?[]{}\\")
 
@@ -160,14 +160,18 @@ class Table:
         return found
 
     def _parse(self, folder: Path, name: str) -> Route | Damaged:
+        """Read one file. Its name is what counts: the content is older while a target is being replaced."""
         try:
             with open(folder / name, encoding="utf-8") as file:
                 content = json.load(file)
-            route = Route(str(content["routespec"]), str(content["target"]), dict(content["data"]))
-            where = folder_of(route.routespec, self.base_url), file_of(route.target, str(self.servers))
+            routespec, target, data = str(content["routespec"]), str(content["target"]), dict(content["data"])
+            if folder_of(routespec, self.base_url) != folder.name:
+                return Damaged(folder, "its content and its name differ")
+            if file_of(target, str(self.servers)) != name:
+                target = target_of(name, str(self.servers))
         except (ValueError, TypeError, KeyError, HubwrightError) as error:
             return Damaged(folder, f"its content is no route ({type(error).__name__})")
-        return route if where == (folder.name, name) else Damaged(folder, "its content and its name differ")
+        return Route(routespec, target, data)
 
 
 def check_root(root: Path) -> Path:

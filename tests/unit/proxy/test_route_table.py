@@ -82,7 +82,7 @@ def spoil_content(folder: Path) -> None:
 
 
 def spoil_name(folder: Path) -> None:
-    next(folder.iterdir()).rename(folder / "tcp:10.0.0.1:1")
+    next(folder.iterdir()).rename(folder / "unix:A.B")
 
 
 def spoil_many(folder: Path) -> None:
@@ -119,6 +119,16 @@ SPOILS = [
     spoil_file_instead,
     spoil_link_instead,
 ]
+
+
+def test_the_name_counts_when_the_content_differs(table: Table) -> None:
+    """Caddy follows the name, so that is what the hub's check has to hear of."""
+    table.add("/user/ann/", HERE, {"user": "ann"})
+    (table.root / "user@ann/tcp:127.0.0.1:1001").rename(table.root / "user@ann/unix:k1")
+    found = table.get("/user/ann/")
+    assert (
+        found and found.target.startswith("http+unix://%2f") and found.target.endswith("%2fservers%2fk1%2fhttp.sock:80")
+    )
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
