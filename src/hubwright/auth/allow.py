@@ -24,7 +24,9 @@ class AllowSome(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     users: tuple[UserName, ...] = Field(default=(), description="People who may enter, by user name.")
-    groups: tuple[GroupName, ...] = Field(default=(), description="Unix groups of this machine whose members may enter.")
+    groups: tuple[GroupName, ...] = Field(
+        default=(), description="Unix groups of this machine whose members may enter."
+    )
 
 
 Allow = Literal["nobody", "all"] | AllowSome

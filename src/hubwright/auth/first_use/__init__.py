@@ -50,3 +50,10 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
         check_passwords_on_startup=False,
         create_users=False,
     )
+
+
+def first_admin_link(site: Site, admin: str) -> str | None:
+    """Return a new one-time link for the admin while he has no password, else None."""
+    from hubwright.auth.first_use import links
+
+    return links.first_admin_link(site, admin)

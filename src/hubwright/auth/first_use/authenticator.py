@@ -8,6 +8,7 @@ from typing import Any
 
 from firstuseauthenticator import FirstUseAuthenticator
 from jupyterhub import orm
+from jupyterhub._data import DATA_FILES_PATH
 from jupyterhub.auth import Authenticator
 from traitlets import Unicode, default
 
@@ -40,8 +41,10 @@ class ClaimAuthenticator(FirstUseAuthenticator):
         """By name and address: a person who guesses."""
         self._anywhere = Attempts(30, 60)
         """By name, and by address: many who guess, and one who tries many names."""
-        if hasattr(self.parent, "template_paths"):  # the stock pages are appended later
-            self.parent.template_paths = [*self.parent.template_paths, str(TEMPLATES)]
+        if hasattr(self.parent, "template_paths"):
+            stock = str(Path(DATA_FILES_PATH, "templates"))  # JupyterHub appends it again, behind ours
+            others = [path for path in self.parent.template_paths if path != stock]
+            self.parent.template_paths = [*others, str(TEMPLATES)]
 
     @default("allow_all")
     def _allow_all_default(self) -> bool:

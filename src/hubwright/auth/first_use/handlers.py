@@ -78,6 +78,10 @@ class ClaimHandler(BaseHandler):
         self.redirect(self.get_next_url(user))
         return None
 
+    def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
+        """Log it without the request's address, which has the token."""
+        self.log.error("/claim: %s", value, exc_info=None if isinstance(value, HTTPError) else (kind, value, trace))
+
     async def _show(self, name: str, token: str, *, problem: str = "", dead: str = "") -> None:
         _private(self)
         if problem or dead:
@@ -85,7 +89,7 @@ class ClaimHandler(BaseHandler):
         self.finish(
             await self.render_template(
                 "claim.html",
-                name=name if not dead else "",
+                person=name if not dead else "",
                 token=token if not dead else "",
                 problem=problem,
                 dead=dead,
@@ -165,7 +169,7 @@ class PeopleHandler(BaseHandler):
         found = [(user.name, bool(user.admin)) for user in self.db.query(orm.User).order_by(orm.User.name)]
         states = await asyncio.to_thread(self.authenticator.store.states, [name for name, _ in found])
         people = [{"name": name, "admin": admin, "state": states[name]} for name, admin in found]
-        self.finish(await self.render_template("people.html", people=people, name=name, link=link, problem=problem))
+        self.finish(await self.render_template("people.html", people=people, person=name, link=link, problem=problem))
 
 
 class NewLinkHandler(PeopleHandler):

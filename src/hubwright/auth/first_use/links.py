@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from urllib.parse import urlencode
 
 from hubwright.auth.first_use.store import Store
@@ -20,7 +19,7 @@ def first_admin_link(site: Site, admin: str) -> str | None:
 
     Called by `up`, perhaps as root; the folder of secrets must exist, and what is written belongs to the hub's account.
     """
-    owner = Owner.of(site.account) if os.geteuid() == 0 else None
+    owner = Owner.of(site.account) if site.privileged else None
     store = Store(site.secrets, owner)
     if store.state(admin) == "claimed":
         return None
