@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, Playwright, TimeoutError
+from playwright.sync_api import Error, Page, Playwright, TimeoutError
 
 from accounts import put_notebook
 from stack import Stack
@@ -63,11 +63,11 @@ def visit(playwright: Playwright, stack: Stack, user: str, password: str, profil
         try:
             _to_the_home_page(page, stack, user, password)
             return _start_and_run(page)
-        except Exception:
+        except Error as error:
             if stack.log_to is not None:
                 stack.log_to.mkdir(parents=True, exist_ok=True)
                 page.screenshot(path=str(stack.log_to / f"{stack.name}-{user}.png"), timeout=10_000)
-            raise
+            raise RuntimeError(f"{stack.name}, {user}: {error}") from error
     finally:
         context.close()
 

@@ -13,7 +13,7 @@ from typing import Self
 import aiohttp
 
 
-class Failed(Exception):
+class Failed(RuntimeError):
     """What did not work for this user, in a sentence."""
 
 

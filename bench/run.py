@@ -10,6 +10,8 @@ import sysconfig
 import time
 from pathlib import Path
 
+import httpx
+
 import ours
 import plain
 import table
@@ -45,7 +47,7 @@ def main() -> int:
             else:
                 rows = ALL[name](_plan(chosen, out))
                 table.write(out / f"{name}.csv", notes | _remarks(name, rows, chosen), rows)
-        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        except (RuntimeError, OSError, subprocess.SubprocessError, httpx.HTTPError) as error:
             failed.append(name)
             say(f"{name}: failed: {error}")
         else:
