@@ -38,6 +38,8 @@ def publish(prefix: Path, site: Site, progress: Callable[[str], None]) -> str:
         try:
             builds.mkdir(mode=0o755, parents=True, exist_ok=True)
             _lay_out(source, files, fresh)
+            for folder in (site.static, builds, fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
+                folder.chmod(0o755)
             if not (builds / build).is_dir():
                 fresh.rename(builds / build)
         except OSError as error:

@@ -23,6 +23,16 @@ def site(tmp_path: Path) -> Site:
     return Site(None, tmp_path / "state", tmp_path / "run", prefix, "x", False, ("127.0.0.1", 1), "http://h/j/", 2)
 
 
+def test_files_can_be_read_by_caddy_s_account_whatever_the_umask(site: Site) -> None:
+    old = os.umask(0o077)
+    try:
+        publish(site.prefix, site, lambda _: None)
+    finally:
+        os.umask(old)
+    assert {p.stat().st_mode & 0o777 for p in site.static.rglob("*") if p.is_dir()} == {0o755}
+    assert {p.stat().st_mode & 0o777 for p in site.static.rglob("*") if p.is_file()} == {0o644}
+
+
 def test_files_are_laid_out_compressed_where_it_helps(site: Site) -> None:
     said: list[str] = []
     url = publish(site.prefix, site, said.append)
