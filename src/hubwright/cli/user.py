@@ -53,9 +53,9 @@ def add(
         made = policy is not None and accounts.add(policy, name)
         fresh = name not in known
         if fresh:
-            hub.ask("POST", _path(name), {"admin": admin})
-        elif admin and not known[name]["admin"]:
-            hub.ask("PATCH", _path(name), {"admin": True})
+            hub.ask("POST", _path(name), {})
+        if admin:
+            hub.ask("POST", f"/hubwright/people/{quote(name, safe='')}/admin", {})
         link = _new_link(hub, name) if fresh and loaded.hub.auth.kind == "first_use" else ""
         rows.append({"name": name, "added": fresh, "account_made": made, "link": link})
     if as_json:

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import remove_account
+from tests.integration.auth.hub import RunningHub, told
 
 from hubwright.auth import first_use
 from hubwright.auth.first_use.links import first_admin_link
 from hubwright.fields import Site
 from hubwright.machine.policy import find_account, group_names
-
-sys.path.insert(0, str(Path(__file__).parent))
-from hub import RunningHub, told
 
 GOOD = "correct horse"
 

@@ -10,10 +10,11 @@ from jupyterhub import orm
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.roles import assign_default_roles
-from jupyterhub.scopes import Scope, needs_scope
+from jupyterhub.scopes import needs_scope
 from jupyterhub.user import User
 from tornado.web import HTTPError, authenticated
 
+from hubwright.auth.admins import ADMIN_HANDLER, require_admin
 from hubwright.auth.first_use.store import password_problem
 from hubwright.auth.login import TellingLoginHandler
 from hubwright.errors import HubwrightError
@@ -31,13 +32,6 @@ def _new_password_problem(handler: BaseHandler) -> str:
     if problem := password_problem(password, handler.authenticator.min_password_length):
         return problem
     return "" if password == again else "The two passwords are not the same."
-
-
-def _require_admin(handler: BaseHandler) -> None:
-    """Only a whole admin may make links: a link opens any account, other admins' too."""
-    whole = handler.parsed_scopes.get("admin:users") == Scope.ALL
-    if not whole or (isinstance(handler.current_user, User) and not handler.current_user.admin):
-        raise HTTPError(403, "Only an admin may do this.")
 
 
 def _end_sessions(handler: BaseHandler, user: User) -> None:
@@ -137,14 +131,14 @@ class PeopleHandler(BaseHandler):
     @needs_scope("admin:users")
     async def get(self) -> None:
         """List the people."""
-        _require_admin(self)
+        require_admin(self)
         await self._show()
 
     @authenticated
     @needs_scope("admin:users")
     async def post(self) -> None:
         """Add a person and show the one-time link, this once."""
-        _require_admin(self)
+        require_admin(self)
         name = self.get_body_argument("name", "").strip()
         try:
             check_user_name(name)
@@ -184,7 +178,7 @@ class NewLinkHandler(PeopleHandler):
     @needs_scope("admin:users")
     async def post(self, user_name: str) -> None:
         """Make the link and show it, this once."""
-        _require_admin(self)
+        require_admin(self)
         if self.find_user(user_name) is None:
             raise HTTPError(404, "There is no such person.")
         link = await self.authenticator.new_link(user_name)
@@ -197,7 +191,7 @@ class PeopleAPIHandler(APIHandler):
     @needs_scope("admin:users")
     async def get(self) -> None:
         """List them as JSON."""
-        _require_admin(self)
+        require_admin(self)
         found = [(user.name, bool(user.admin)) for user in self.db.query(orm.User).order_by(orm.User.name)]
         states = await asyncio.to_thread(self.authenticator.store.states, [name for name, _ in found])
         self.write(json.dumps([{"name": name, "admin": admin, "state": states[name]} for name, admin in found]))
@@ -209,7 +203,7 @@ class NewLinkAPIHandler(APIHandler):
     @needs_scope("admin:users")
     async def post(self, user_name: str) -> None:
         """Make it; answers `{"link": address}`."""
-        _require_admin(self)
+        require_admin(self)
         if self.find_user(user_name) is None:
             raise HTTPError(404, "There is no such person.")
         self.set_header("Cache-Control", "no-store")
@@ -225,4 +219,5 @@ HANDLERS: list[tuple[str, Any]] = [
     (r"/claim-link/([^/]+)", NewLinkHandler),
     (r"/api/hubwright/people", PeopleAPIHandler),
     (r"/api/hubwright/people/([^/]+)/link", NewLinkAPIHandler),
+    ADMIN_HANDLER,
 ]

@@ -91,8 +91,10 @@ class HelperPAMAuthenticator(Authenticator):
         return True
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
-        """Return the login form."""
-        return [("/login", TellingLoginHandler)]
+        """Return the login form, and the command line's way to make an admin."""
+        from hubwright.auth.admins import ADMIN_HANDLER
+
+        return [("/login", TellingLoginHandler), ADMIN_HANDLER]
 
     def _allows(self, name: str, groups: list[str]) -> bool:
         if not self.account_socket:
