@@ -128,3 +128,11 @@ def _run(*argv: str, text: str = "", check: bool = True) -> None:
         time.sleep(0.2 * (attempt + 1))  # another test, or apt, holds /etc/passwd
     if check and done.returncode:
         raise AssertionError(f"{argv[0]} failed: {done.stderr}")
+
+
+def wait_until(true: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until `true()` holds; fails, naming it, when it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {true}"
+        time.sleep(0.05)

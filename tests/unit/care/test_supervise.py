@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.unit.care.tiny_service import tiny_site
 
 from hubwright.care.watch import read_ledger
 from hubwright.machine.process import Process
@@ -41,7 +42,11 @@ class Service:
 
     @property
     def notebook(self):
-        return Process.of(int((self.folder / "run/x/servers/x/server.json").read_text()))
+        return Process.of(int(self.record.read_text()))
+
+    @property
+    def record(self):
+        return tiny_site(self.folder, self.port).servers / "x" / "server.json"
 
     def ask(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
@@ -64,7 +69,7 @@ def service(tmp_path, free_port):
         process.wait()
     for process, _ in read_ledger(tmp_path / "run/x/parts.json").values():
         process.stop(0)
-    if (tmp_path / "run/x/servers/x/server.json").exists() and made.notebook:
+    if made.record.exists() and made.notebook:
         made.notebook.stop(0)
 
 
@@ -117,6 +122,7 @@ def test_a_start_after_a_kill_adopts_all_parts_and_the_port(service):
     assert {name: service.part(name) for name in before} == before
     assert json.loads((service.folder / "run/x/ports.json").read_text()) == internal
     before["caddy"].signal(signal.SIGKILL)
+    assert before["caddy"].wait(5)
     assert service.ask() != before["caddy"].pid  # waited in the backlog for the next one
     process.terminate()
     assert process.wait(20) == 0
@@ -149,6 +155,7 @@ def test_a_killed_part_comes_back_and_the_notebook_lives(service, name):
     service.up()
     old, notebook = service.part(name), service.notebook
     old.signal(signal.SIGKILL)
+    assert old.wait(5)
     eventually(lambda: service.part(name) not in (None, old))
     service.ask()
     assert notebook.alive()
