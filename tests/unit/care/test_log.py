@@ -2,7 +2,7 @@
 
 import os
 
-from hubwright.care.log import bound, last_lines
+from hubwright.care.log import bound, follow, last_lines
 
 
 def test_a_log_above_its_limit_keeps_its_end_and_goes_on(tmp_path):
@@ -35,3 +35,19 @@ def test_the_last_lines_of_a_log(tmp_path):
     path.write_bytes(b"x" * 200_000 + b"\n" + b"one\ntwo\n\xffthree\n")
     assert last_lines(path, 2) == ["two", "\ufffdthree"]
     assert last_lines(path, 0) == []
+
+
+def test_following_shows_what_is_added_also_after_a_cut(tmp_path):
+    path = tmp_path / "hub.log"
+    path.write_text("before\n")
+    news = follow(path)
+    assert next(news) == ""
+    with path.open("a") as file:
+        file.write("one\n")
+    assert next(news) == "one\n"
+    path.write_text("new\n")
+    assert next(news) == "new\n"
+    path.unlink()
+    assert next(news) == ""
+    path.write_text("again\n")
+    assert next(news) == "again\n"
