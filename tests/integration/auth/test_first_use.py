@@ -209,10 +209,13 @@ def test_the_people_an_admin_adds_get_an_account_and_no_rights_of_an_admin(helpe
         page = boss.submit("/hub/people", "/hub/people", name=person)
         assert page.status_code == 200, told(page)
         assert find_account(person).pw_uid >= 1000
-        assert hub.api("GET", "hubwright/people").json() == [
-            {"name": admin, "admin": True, "state": "claimed"},
-            {"name": person, "admin": False, "state": "unclaimed"},
-        ]
+        assert hub.api("GET", "hubwright/people").json() == sorted(
+            [
+                {"name": admin, "admin": True, "state": "claimed"},
+                {"name": person, "admin": False, "state": "unclaimed"},
+            ],
+            key=lambda one: one["name"],
+        )
         refused = boss.submit("/hub/people", "/hub/people", name="daemon")
         assert "system account" in told(refused)
         assert hub.api("GET", "users/daemon").status_code == 404

@@ -141,7 +141,7 @@ def _check_own_password(name: str, password: str, service: str) -> bool:
     if not password or "\0" in password or len(password) > 512:
         return False
     try:
-        pamela.authenticate(name, password.encode("utf-8", "surrogatepass"), service=service)
-    except pamela.PAMError:
+        pamela.authenticate(name, (password.encode(),), service=service)
+    except (pamela.PAMError, UnicodeEncodeError):
         return False
     return True
