@@ -34,6 +34,7 @@ class Service:
     port: int
     process: subprocess.Popen[bytes] | None = None
     tokens: dict[str, str] = field(default_factory=dict)
+    sockets: list[websocket.WebSocket] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -99,6 +100,8 @@ class Service:
 
     def clean(self) -> None:
         """End everything, also what an `up` that was killed left."""
+        for one in self.sockets:
+            one.close()
         if self.process and self.process.poll() is None:
             try:
                 self.down()
@@ -206,7 +209,8 @@ class Notebook:
     def socket(self, path: str, token: str | None = None) -> websocket.WebSocket:
         url = f"{self.service.url}{self.base}{path}".replace("http", "ws", 1)
         header = [f"Authorization: token {token or self.service.token(self.user)}"]
-        return websocket.create_connection(url, header=header, timeout=60)
+        self.service.sockets.append(websocket.create_connection(url, header=header, timeout=60))
+        return self.service.sockets[-1]
 
 
 class Kernel:

@@ -201,8 +201,8 @@ class Site:
 
     @property
     def servers(self) -> Path:
-        """One folder a running notebook server: its socket, as `servers/<key>/http.sock`."""
-        return self.run / "servers"
+        """One folder a running notebook server: its socket, as `s/<key>/http.sock`; kernels' sockets below it leave the name no room."""
+        return self.run / "s"
 
 
 def instance_of(state: Path) -> str:

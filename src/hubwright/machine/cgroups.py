@@ -96,7 +96,8 @@ class Group:
                 parent = mount.joinpath(*steps[:depth])
                 if self.hierarchy.version == 2:
                     _enable(parent, tuple(self.hierarchy.mounts))
-                (parent / steps[depth]).mkdir(mode=0o755, exist_ok=True)
+                (parent / steps[depth]).mkdir(exist_ok=True)
+                (parent / steps[depth]).chmod(0o755)  # whatever the umask: a server reads its own counters
                 if self.hierarchy.version == 1 and folder.is_relative_to(
                     self.hierarchy.mounts.get("memory", folder / "x")
                 ):

@@ -15,7 +15,7 @@ from hubwright.machine.files import weak_component
 
 ACCOUNT = "hubwright"
 """The system account of hub and proxy when root starts the service."""
-_LONGEST_RUN = 56  # leaves 51 of a Unix socket's 107 bytes for names below the run folder
+_LONGEST_RUN = 33  # leaves 74 of a Unix socket's 107 bytes: s/<key>/r/kernel-<uuid>-ipc-pipe
 
 
 def place(listen: str, url: str | None, config: Path | None, state: Path | None) -> Site:

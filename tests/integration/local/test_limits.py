@@ -104,8 +104,7 @@ def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
     """Not a process, not one that detached itself, not a control group, not a folder."""
     marker = "hwt-stray"
     notebook.kernel().run(
-        "import subprocess; p = subprocess.Popen(['bash', '-c', 'exec -a hwt-stray setsid sleep 300'],"
-        " start_new_session=True)"
+        "import subprocess; p = subprocess.Popen(['bash', '-c', 'exec -a hwt-stray sleep 300'], start_new_session=True)"
     )
     from pathlib import Path
 
@@ -121,5 +120,5 @@ def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
     wait_until(strays)
     notebook.service.stop(notebook.user)
     wait_until(lambda: not strays())
-    assert list((notebook.service.run / "servers").iterdir()) == []
+    assert list((notebook.service.site.servers).iterdir()) == []
     wait_until(lambda: not list(Path("/sys/fs/cgroup").rglob(f"hubwright-{notebook.service.run.name}/user.*")))

@@ -78,10 +78,10 @@ def test_he_cannot_connect_to_any_socket_of_the_service(kernel: Kernel, mallory:
 def test_he_cannot_enter_her_folders(kernel: Kernel, alice: Account, mallory: Account) -> None:
     """Home, runtime folder, kernel channels, logs, secrets, database, routing table."""
     service = kernel.notebook.service
-    place = service.run / "servers" / server_key(alice.name, "")
-    channels = list((place / "run").glob("kernel-*-ipc-*"))
+    place = service.site.servers / server_key(alice.name, "")
+    channels = list((place / "r").glob("kernel-*-ipc-*"))
     assert len(channels) >= 5
-    closed = [alice.home, place / "run", service.state / "logs", service.state / "secrets", service.run / "routes"]
+    closed = [alice.home, place / "r", service.state / "logs", service.state / "secrets", service.run / "routes"]
     files = [*channels, service.state / "hub.sqlite", place / "server.json", service.run / "hub.json"]
     code = """
         import json, os, sys
@@ -236,7 +236,7 @@ def test_nonsense_on_its_sockets_leaves_the_fork_server_well(kernel: Kernel, lin
 
 def test_a_dead_servers_address_cannot_be_taken(kernel: Kernel, mallory: Account) -> None:
     """Before the route is gone: nobody but root can put a socket where Caddy still looks."""
-    place = kernel.notebook.service.run / "servers"
+    place = kernel.notebook.service.site.servers
     code = """
         import json, os, socket, sys
         got = []

@@ -119,7 +119,7 @@ def open_place(site: Site, account: pwd.struct_passwd, launch: Launch) -> tuple[
     place = site.servers / launch.key
     place.mkdir(mode=0o711, exist_ok=True)
     place.chmod(0o711)
-    runtime = place / "run"
+    runtime = place / "r"  # short: a kernel's socket has to fit into 107 bytes
     runtime.mkdir(mode=0o700, exist_ok=True)
     group = -1
     if site.privileged:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
+import importlib
 import multiprocessing
 import os
 import random
@@ -19,35 +19,53 @@ SERVER = (
     "jupyterhub.singleuser.extension",
     "jupyterlab.labapp",
     "jupyter_lsp",
+    "jupyter_lsp.virtual_documents_shadow",
     "jupyter_server_terminals",
-    "notebook_shim",
+    "notebook_shim.nbserver",
     "hubwright.engines.local.server",
     "hubwright.engines.local.extension",
     "hubwright.engines.local.provisioner",
+    # what a server imports only while it starts
+    "jinja2.ext",
+    "jupyter_server.kernelspecs.handlers",
+    "jupyter_server.nbconvert.handlers",
+    "jupyter_server.services.api.handlers",
+    "jupyter_server.services.config.handlers",
+    "jupyter_server.services.contents.handlers",
+    "jupyter_server.services.events.handlers",
+    "jupyter_server.services.kernels.handlers",
+    "jupyter_server.services.kernelspecs.handlers",
+    "jupyter_server.services.nbconvert.handlers",
+    "jupyter_server.services.security.handlers",
+    "jupyter_server.services.sessions.handlers",
+    "jupyter_server.services.shutdown",
+    "jupyter_server.view.handlers",
+    "tornado.platform.asyncio",
 )
 KERNEL = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
-    "IPython.core.completer",
-    "jedi",
     "multiprocessing.util",
     "threadpoolctl",
     "hubwright.engines.local.kernel",
+    # what a kernel imports only while it starts, or at the first cell
+    "IPython.core.completer",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.pylabtools",
+    "IPython.extensions.storemagic",
+    "debugpy.server.api",
+    "encodings.ascii",
+    "encodings.latin_1",
+    "ipykernel.debugger",
+    "jedi",
 )
-KERNEL_WITH = {"matplotlib": ("matplotlib_inline.backend_inline",)}
-"""What kernels need besides where a package is installed that is no requirement of ours."""
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def threads() -> int:
     """Return how many threads this process has, those of C libraries included."""
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 (a count, on a path that is not a folder of files)
-
-
-def kernel() -> tuple[str, ...]:
-    """Return what kernels need of what is installed."""
-    more = (names for package, names in KERNEL_WITH.items() if importlib.util.find_spec(package))
-    return (*KERNEL, *(name for names in more for name in names))
 
 
 def load(names: Sequence[str]) -> None:

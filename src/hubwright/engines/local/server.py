@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
+from jupyterlab.commands import get_app_dir
 
 from hubwright.engines.local import preload, provisioner
 
@@ -40,7 +46,7 @@ class HandedServerApp(ServerApp):
         self.ready.close()
 
 
-def serve(handed: socket.socket, ready: socket.socket, agent: socket.socket | None, args: tuple[str, ...]) -> None:
+def serve(handed: socket.socket, ready: socket.socket, agent: socket.socket | None, args: list[str]) -> None:
     """Serve until stopped; for a process that is already the user's.
 
     Args:
@@ -57,15 +63,28 @@ def serve(handed: socket.socket, ready: socket.socket, agent: socket.socket | No
         provisioner.connect(agent)
     app: Any = JupyterHubSingleUser
     app.serverapp_class = HandedServerApp
-    app.launch_instance(argv=list(args))
+    app.launch_instance(argv=[*ARGUMENTS, *args])
 
 
-def language_servers() -> tuple[str, ...]:
-    """Return settings with the language servers of this machine, so that no user's server looks for them again.
+def npm_prefix() -> str:
+    """Return where npm keeps this machine's global packages, empty without npm; takes half a second."""
+    npm = shutil.which("npm")
+    if not npm:
+        return ""
+    env = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent"}
+    found = subprocess.run(
+        [npm, "prefix", "-g"], check=False, capture_output=True, text=True, timeout=60, env=env, cwd="/"
+    )
+    return found.stdout.strip()
 
-    jupyter_lsp looks by running npm, half a second of processor time and 50 MB each time a server starts.
+
+def node_roots(prefix: str) -> list[str]:
+    """Return settings that spare jupyter_lsp asking npm for `prefix`, as it does each time a server starts.
+
+    They name the folders that its own default names. A user whose npm is set to another prefix keeps the default.
     """
-    from jupyter_lsp.manager import LanguageServerManager
-
-    found = LanguageServerManager()._autodetect_language_servers(only_installed=True)
-    return ("--LanguageServerManager.autodetect=False", f"--LanguageServerManager.language_servers={dict(found)!r}")
+    if not prefix or Path("~/.npmrc").expanduser().exists():
+        return []
+    roots = [Path.cwd(), Path(get_app_dir()) / "staging", Path(sys.prefix) / "lib", Path(sys.prefix)]
+    roots += [Path(prefix) / "lib", Path(prefix)]
+    return [f"--LanguageServerManager.node_roots={root}" for root in roots]

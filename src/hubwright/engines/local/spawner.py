@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Float, Int, Unicode
 
-from hubwright.fields import Site, format_bytes, server_key
+from hubwright.fields import Site, format_bytes, server_key, unix_url
 from hubwright.machine import site_file, wire
 from hubwright.machine.process import Process
 
@@ -47,7 +46,7 @@ class ForkSpawner(Spawner):
     @property
     def address(self) -> str:
         """How the hub and Caddy reach the server: its Unix socket, as JupyterHub writes one."""
-        return f"http+unix://{quote(str(self.site.servers / self.key / 'http.sock'), safe='').lower()}:80"
+        return unix_url(self.site.servers / self.key / "http.sock", "", 80)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that an earlier hub started."""
@@ -81,7 +80,10 @@ class ForkSpawner(Spawner):
     def get_args(self) -> list[str]:
         """Return the server's settings; JupyterLab's core files come from Caddy, one URL for all users."""
         shared = json.loads((self.site.run / "lab.json").read_bytes())["static_url"]
-        return [*super().get_args(), f"--LabApp.override_static_url={shared}"]
+        settings = [f"--LabApp.override_static_url={shared}"]
+        if self.site.privileged:  # users cannot write the environment; a manager that could not install costs 10 MB
+            settings.append("--LabApp.extension_manager=readonly")
+        return [*settings, *super().get_args()]
 
     async def start(self) -> str:
         """Start the server; return its address once it answers requests.

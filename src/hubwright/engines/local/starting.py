@@ -7,6 +7,7 @@ import os
 import pwd
 import socket
 import sys
+from dataclasses import dataclass
 from typing import NoReturn
 
 from setproctitle import setproctitle
@@ -17,12 +18,20 @@ from hubwright.fields import Site
 from hubwright.machine import cgroups, policy, wire
 from hubwright.machine.process import Process
 
-_ARGUMENTS: list[str] = []
+
+@dataclass
+class Machine:
+    """What is the same for every user and costs time to find out."""
+
+    npm_prefix: str = ""
+
+
+MACHINE = Machine()
 
 
 def prepare() -> None:
-    """Once, in the fork server: find out what is the same for every user and costs time."""
-    _ARGUMENTS.extend((*server.ARGUMENTS, *server.language_servers()))
+    """Look at the machine; once, in the fork server."""
+    MACHINE.npm_prefix = server.npm_prefix()
 
 
 def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> NoReturn:
@@ -89,7 +98,7 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     kernels = agent.fork(wanted.user, wanted.server, cpus, [listener.fileno(), caller.fileno()])
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
     sys.argv = ["jupyterhub-singleuser"]
-    server.serve(listener, caller, kernels, (*_ARGUMENTS, *wanted.args))
+    server.serve(listener, caller, kernels, [*server.node_roots(MACHINE.npm_prefix), *wanted.args])
 
 
 def _account(site: Site, user: str) -> pwd.struct_passwd:
