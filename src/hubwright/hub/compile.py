@@ -77,6 +77,7 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         "groups": sorted({*groups, *getattr(hub.auth, "admin_groups", ())}),
         "users": sorted({*users, *hub.people.users, *admins(hub, site)}),
         "admit": sorted(getattr(hub.engine, "admit", ())),
+        "service": getattr(hub.auth, "service", "login"),
     }
 
 

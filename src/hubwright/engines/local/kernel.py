@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zmq import PULL, PUSH, XPUB, Context  # type: ignore[attr-defined]
 from ipykernel.iostream import IOPubThread
 from ipykernel.kernelapp import IPKernelApp
 from setproctitle import setproctitle
+from zmq import PULL, PUSH, XPUB, Context  # type: ignore[attr-defined]
 from zmq.eventloop.zmqstream import ZMQStream
 
 from hubwright.engines.local import launch, preload

@@ -58,6 +58,8 @@ KERNEL = (
     "encodings.ascii",
     "encodings.latin_1",
     "ipykernel.debugger",
+    "IPython.core.oinspect",
+    "psutil",
     "jedi",
 )
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
