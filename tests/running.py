@@ -137,6 +137,7 @@ class Service:
     def start(self, user: str, server: str = "", body: Any = None, wait: float = 60) -> Notebook:
         """Start a server as its user would through the API, and wait until the hub calls it ready."""
         self.add_user(user)
+        self.settle(user, server)
         path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
         answer = self.api("POST", path, {} if body is None else body)
         assert answer.status_code in (201, 202), f"{answer.status_code} {answer.text}\n{self.logs()}"
@@ -152,7 +153,15 @@ class Service:
         found: dict[str, Any] = model.json().get("servers", {}).get(server, {})
         return found
 
+    def settle(self, user: str, server: str) -> None:
+        """Wait until a hub that has just started has looked at a server it knows."""
+        deadline = time.monotonic() + 30
+        while self.server(user, server).get("pending") == "check":
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.05)
+
     def stop(self, user: str, server: str = "", wait: float = 30) -> None:
+        self.settle(user, server)
         path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
         answer = self.api("DELETE", path)
         assert answer.status_code in (202, 204), answer.text
@@ -162,15 +171,23 @@ class Service:
             time.sleep(0.05)
 
     def part(self, name: str) -> int:
-        """Return the pid of a part, as the supervisor notes it."""
+        """Return the pid of a part, as the supervisor notes it; 0 while it is being started again."""
         found = json.loads((self.run / "parts.json").read_text())
-        return int(found[name]["pid"])
+        return int(found.get(name, {"pid": 0})["pid"])
 
     def listed(self) -> list[dict[str, Any]]:
         """What the fork server says runs."""
+        from hubwright.errors import NotRunning
         from hubwright.machine import wire
 
-        return list(wire.call(self.run / "fork.sock", {"op": "list"})["servers"])
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return list(wire.call(self.run / "fork.sock", {"op": "list"})["servers"])
+            except NotRunning:  # it is being started again
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from hubwright.engines.local import places, preload, starting
+from hubwright.engines.local import launch, places, preload, starting
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, site_file, wire
@@ -207,7 +207,7 @@ class ForkServer:
         for number in wanted:
             os.closerange(low, number)
             low = number + 1
-        os.closerange(low, 4096)
+        os.closerange(low, 2**20)
 
     # Watching
 
@@ -397,6 +397,7 @@ def main() -> None:
         os.environ.clear()
         preload.settle()
         hierarchy = places.hierarchy(site)
+        launch.FILES.raise_limit()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         ForkServer(site, hierarchy).serve()
     except HubwrightError as error:

@@ -24,6 +24,26 @@ from hubwright.machine import cgroups, wire
 from hubwright.machine.process import Process
 
 _PR_SET_DUMPABLE = 4
+
+
+@dataclass
+class FileLimit:
+    """The limit on open files: raised for a fork server that holds three for each server, put back in its children."""
+
+    before: tuple[int, int] | None = None
+
+    def raise_limit(self) -> None:
+        """Allow as many as may be."""
+        self.before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.before[1], self.before[1]))
+
+    def restore(self) -> None:
+        """Allow as many as before."""
+        if self.before:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.before)
+
+
+FILES = FileLimit()
 KERNEL_OOM = 500
 """How much sooner than its server a kernel is to be ended when memory is short (proc(5), oom_score_adj)."""
 
@@ -152,6 +172,7 @@ def become(account: pwd.struct_passwd, env: dict[str, str], log: Path, *, privil
     os.close(null)
     os.close(out)
     default_signals()
+    FILES.restore()
     os.umask(0o022)
     if privileged:
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)

@@ -32,6 +32,7 @@ class ForkSpawner(Spawner):
     site_path = Unicode(config=True, help="The site.json of this service; $HUBWRIGHT_SITE by default.")
 
     process: Process | None = None
+    _watching: asyncio.Future[None] | None = None
 
     @property
     def site(self) -> Site:
@@ -141,14 +142,34 @@ class ForkSpawner(Spawner):
             return int(answer["code"])
         return None if self.process.alive() else 0
 
+    def start_polling(self) -> None:
+        """Watch for the server's end: the fork server tells it at once; JupyterHub's own polling comes second."""
+        super().start_polling()
+        self._watching = asyncio.ensure_future(self._watch())
+
+    def stop_polling(self) -> None:
+        """Stop watching."""
+        super().stop_polling()
+        if self._watching and self._watching is not asyncio.current_task():
+            self._watching.cancel()
+        self._watching = None
+
+    async def _watch(self) -> None:
+        try:
+            answer = await self._ask({"op": "wait", "key": self.key}, None)
+        except asyncio.CancelledError:
+            return
+        if answer and answer["state"] == "exited":
+            await self.poll_and_notify()
+
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Say what the start waits for."""
         size = f" with up to {format_bytes(self.memory)} of memory" if self.memory else ""
         yield {"progress": 30, "message": f"Starting your server{size}."}
         yield {"progress": 60, "message": "Waiting for it to answer."}
 
-    async def _ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any] | None:
-        """Ask on the control socket; None when nobody answers."""
+    async def _ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any] | None:
+        """Ask on the control socket; None when nobody answers, or not within `timeout` seconds."""
         try:
             async with _connected(self.site.fork_socket) as (reader, writer):
                 writer.write(wire.encode(request))
@@ -178,7 +199,7 @@ async def _connected(
         writer.close()
 
 
-async def _read(reader: asyncio.StreamReader, timeout: float) -> dict[str, Any]:
+async def _read(reader: asyncio.StreamReader, timeout: float | None) -> dict[str, Any]:
     """Return the next message; an empty one when the other side hung up."""
     line = await asyncio.wait_for(reader.readline(), timeout)
     found: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
