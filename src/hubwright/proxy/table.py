@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,9 +140,11 @@ class Table:
         except OSError as error:
             raise MachineError(f"A route cannot be removed: {error.strerror}.", where=str(path)) from error
 
-    def _read(self, folder: Path, attempts: int = 5) -> Route | Damaged | None:
+    def _read(self, folder: Path, attempts: int = 10) -> Route | Damaged | None:
         """Read an entry, again when a writer was in between; None when it is gone."""
-        for _ in range(attempts):
+        for attempt in range(attempts):
+            if attempt > 1:
+                time.sleep(0.001 * attempt)  # a busy writer gets to the end of what it does
             try:
                 names = sorted(os.listdir(folder))  # noqa: PTH208 - a third of the time of iterdir, 5,000 times
                 if len(names) != 1:
