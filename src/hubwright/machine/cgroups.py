@@ -6,9 +6,11 @@ imports it as root.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from hubwright.errors import MachineError
 CONTROLLERS = ("memory", "cpu", "pids")
 _PERIOD = 100_000
 """Microseconds over which a processor limit is counted (the kernel's default)."""
+_VANISHED = (errno.ENOENT, errno.ENODEV, errno.EEXIST)
+"""What one is told of a folder that is removed while one uses it (the last by `Path.mkdir`)."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,21 @@ class Group:
         mount = self.hierarchy.mounts.get(controller)
         return mount / self.path if mount else None
 
-    def make(self) -> None:
-        """Make the group and those above it, ready to hold limits; as often as one likes."""
+    def make(self, tries: int = 50) -> None:
+        """Make the group and those above it, ready to hold limits; as often as one likes.
+
+        The user's group may be removed meanwhile, with the last of the user's other servers: then once more.
+        """
+        for left in reversed(range(tries)):
+            try:
+                self._make()
+                return
+            except (OSError, MachineError) as error:
+                cause = error.__cause__ or error
+                if not left or not isinstance(cause, OSError) or cause.errno not in _VANISHED:
+                    raise
+
+    def _make(self) -> None:
         for folder in self.folders:
             mount = next(m for m in self.hierarchy.mounts.values() if folder.is_relative_to(m))
             steps = folder.relative_to(mount).parts
@@ -167,7 +184,7 @@ class Group:
         return folder / name if folder else None
 
     def kill(self) -> None:
-        """End every process in it with SIGKILL, also those that fork while it looks."""
+        """End every process in it with SIGKILL, also those that fork meanwhile; they are gone a moment later."""
         if self.hierarchy.version == 2 and _try_write(self.folders[0] / "cgroup.kill", "1"):
             return
         for _ in range(50):
@@ -193,6 +210,14 @@ class Group:
                 gone = False
         return gone
 
+    def sweep(self) -> bool:
+        """Remove every empty group below it, and it; False while something is left."""
+        for folder in self.folders:
+            for place, _, _ in os.walk(folder, topdown=False):
+                with suppress(OSError):
+                    Path(place).rmdir()
+        return not any(folder.exists() for folder in self.folders)
+
 
 def count_oom_kills(file: Path) -> int:
     """Return how many processes the kernel ended for memory, from a group's `oom_file`."""
@@ -200,7 +225,7 @@ def count_oom_kills(file: Path) -> int:
 
 
 def find(base: str, mountinfo: str | None = None) -> Hierarchy:
-    """Return where this machine keeps control groups.
+    """Return where this machine keeps control groups that can be written; in a container they often cannot.
 
     Args:
         base: the folder below each mount that groups are made in, `hubwright-1a2b3c4d`.
@@ -213,6 +238,8 @@ def find(base: str, mountinfo: str | None = None) -> Hierarchy:
         left, _, right = line.partition(" - ")
         kind, _, options = right.split(" ", 2)
         mount = Path(left.split()[4])
+        if "ro" in left.split()[5].split(","):
+            continue
         if kind == "cgroup2":
             unified = mount
         elif kind == "cgroup":

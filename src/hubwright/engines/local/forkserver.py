@@ -27,7 +27,7 @@ from setproctitle import setproctitle
 from hubwright.engines.local import launch, places, preload, starting
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
-from hubwright.machine import cgroups, site_file, wire
+from hubwright.machine import cgroups, delegate, site_file, wire
 from hubwright.machine.process import Process
 
 _PATIENCE = 5.0
@@ -399,7 +399,13 @@ def main() -> None:
         hierarchy = places.hierarchy(site)
         launch.FILES.raise_limit()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        ForkServer(site, hierarchy).serve()
+        loop = ForkServer(site, hierarchy)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            loop.serve()
+        finally:
+            if all(server.code is not None for server in loop.servers.values()):
+                delegate.release(hierarchy)
     except HubwrightError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
