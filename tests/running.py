@@ -32,6 +32,8 @@ class Service:
     folder: Path
     yaml: str
     port: int
+    account: Any = None
+    """The ordinary account that starts it; None for root."""
     process: subprocess.Popen[bytes] | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     sockets: list[websocket.WebSocket] = field(default_factory=list)
@@ -48,7 +50,8 @@ class Service:
     def run(self) -> Path:
         from hubwright.fields import instance_of
 
-        return Path("/run/hubwright") / instance_of(self.state)
+        folder = f"/tmp/hubwright-{self.account.uid}" if self.account else "/run/hubwright"
+        return Path(folder) / instance_of(self.state)
 
     @property
     def site(self) -> Any:
@@ -61,15 +64,32 @@ class Service:
         return [str(PREFIX / "bin" / "hubwright"), *words, *options]
 
     def cli(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=90, env=_environment())
+        done = subprocess.run(
+            self.command(*words), capture_output=True, text=True, timeout=90, env=self.env(), **self.identity()
+        )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def env(self) -> dict[str, str]:
+        home = {"HOME": str(self.account.home)} if self.account else {}
+        return {**_environment(), **home}
+
+    def identity(self) -> dict[str, Any]:
+        if not self.account:
+            return {}
+        return {"user": self.account.uid, "group": self.account.gid, "extra_groups": []}
 
     def up(self, *words: str, wait: float = 60) -> Service:
         (self.folder / "hub.yaml").write_text(self.yaml)
         out = (self.folder / "up.log").open("ab")
         self.process = subprocess.Popen(
-            self.command("up", *words), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=_environment(), cwd="/"
+            self.command("up", *words),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=self.env(),
+            cwd="/",
+            **self.identity(),
         )
         out.close()
         deadline = time.monotonic() + wait

@@ -1,0 +1,106 @@
+"""Started without root: one user, the one who runs it, said plainly; everything else as with root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import Account, wait_until
+from tests.running import Service, port
+
+from hubwright.machine.process import Process
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+
+YAML = """\
+hub: {listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+"""
+
+
+@pytest.fixture(scope="module")
+def person(module_account: Callable[..., Account]) -> Account:
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def running(person: Account) -> Iterator[Service]:
+    folder = person.home / "service"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, person.uid, person.gid)
+    number = port()
+    service = Service(folder, YAML.replace("{port}", str(number)), number, person)
+    yield service.up()
+    service.clean()
+
+
+def test_its_user_has_a_server_and_a_forked_kernel(running: Service, person: Account) -> None:
+    kernel = running.start(person.name).kernel()
+    assert kernel.run("import os; print(os.getuid())").strip() == str(person.uid)
+    pid = int(kernel.run("import os; print(os.getpid())"))
+    assert Path(f"/proc/{pid}/cmdline").read_text().startswith(f"kernel {person.name}/")
+    running.stop(person.name)
+
+
+def test_nobody_else_has_one(running: Service, account: Callable[..., Account]) -> None:
+    other = account()
+    answer = running.api("POST", f"/users/{other.name}")
+    assert answer.status_code in (201, 400, 403)
+    answer = running.api("POST", f"/users/{other.name}/server", {})
+    assert answer.status_code in (400, 403, 404), answer.text
+    assert [one["user"] for one in running.listed() if one["user"] != person_of(running)] == []
+
+
+def person_of(running: Service) -> str:
+    return str(running.account.name)
+
+
+def test_it_says_so(running: Service, person: Account) -> None:
+    assert "root" in running.output()
+    assert person.name in running.output()
+
+
+def test_limits_are_refused_in_words(person: Account, running: Service) -> None:
+    (running.folder / "limits.yaml").write_text('hub: {listen: "127.0.0.1:1"}\nengine: {memory: 1G}\n')
+    words = ["check", "--config", str(running.folder / "limits.yaml"), "--state", str(running.folder / "none")]
+    import subprocess
+
+    done = subprocess.run(
+        [running.command()[0], *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=running.env(),
+        **running.identity(),
+    )
+    assert done.returncode != 0
+    assert "limits need root" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_stopped_server_leaves_no_process(running: Service, person: Account) -> None:
+    """Without control groups, what detached itself is found by its mark."""
+    kernel = running.start(person.name).kernel()
+    code = "import subprocess; print(subprocess.Popen(['sleep', '300'], start_new_session=True).pid)"
+    stray = int(kernel.run(code))
+    running.stop(person.name)
+    wait_until(lambda: not Process.of(stray))
+
+
+def test_the_fork_server_is_killed_and_the_notebook_lives_on(running: Service, person: Account) -> None:
+    kernel = running.start(person.name).kernel()
+    kernel.run("kept = 1")
+    old = running.part("fork-server")
+    os.kill(old, 9)
+    wait_until(lambda: running.part("fork-server") not in (0, old), 30)
+    assert kernel.run("kept") == "1"
+    assert [one["user"] for one in running.listed()] == [person.name]
+    running.stop(person.name)
+
+
+def test_stopping_ends_everything(running: Service) -> None:
+    parts = [running.part(part) for part in ("hub", "fork-server", "caddy")]
+    assert running.down() == 0
+    assert not any(Process.of(one) for one in parts)
