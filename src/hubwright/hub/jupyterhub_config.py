@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hubwright.hub import database
 from hubwright.hub.compile import CLI_SERVICE
 from hubwright.machine import site_file
 
+database.write_ahead()
 c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821 (traitlets puts it there)
 _site = site_file.load(Path(os.environ["HUBWRIGHT_SITE"]))
 
