@@ -392,7 +392,8 @@ def main() -> None:
         if strange := [name for name in os.environ if name.startswith(("PYTHON", "LD_"))]:
             raise MachineError(f"The environment of the fork server has {', '.join(strange)}.", remedy="Unset it.")
         setproctitle("hubwright fork server")  # before anything changes the environment, which lies beside the title
-        preload.load((*preload.SERVER, *preload.KERNEL, *places.preloads(site)))
+        preload.load((*preload.SERVER, *places.preloads(site)))
+        preload.KERNEL_ENVIRONMENT.update(preload.load(preload.KERNEL))
         starting.prepare()
         os.environ.clear()
         preload.settle()

@@ -66,7 +66,7 @@ def run(connection_file: str, env: dict[str, str], folder: str, cpus: int) -> No
     os.dup2(null, 0)
     os.close(null)
     launch.default_signals()
-    launch.replace_environment(env)
+    launch.replace_environment({**preload.KERNEL_ENVIRONMENT, **env})
     os.chdir(folder)
     Path("/proc/self/oom_score_adj").write_text(str(launch.KERNEL_OOM))
     preload.renew()

@@ -41,12 +41,13 @@ SERVER = (
     "jupyter_server.services.shutdown",
     "jupyter_server.view.handlers",
     "tornado.platform.asyncio",
+    # what every kernel asks about BLAS
+    "threadpoolctl",
 )
 KERNEL = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "multiprocessing.util",
-    "threadpoolctl",
     "hubwright.engines.local.kernel",
     # what a kernel imports only while it starts, or at the first cell
     "IPython.core.completer",
@@ -62,7 +63,15 @@ KERNEL = (
     "psutil",
     "jedi",
 )
-_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_WHILE_IMPORTING = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # debugpy need not warn the fork server's log about frozen modules
+}
+KERNEL_ENVIRONMENT: dict[str, str] = {}
+"""What importing `KERNEL` added to the environment; an executed kernel has it too."""
 
 
 def threads() -> int:
@@ -70,15 +79,19 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 (a count, on a path that is not a folder of files)
 
 
-def load(names: Sequence[str]) -> None:
+def load(names: Sequence[str]) -> dict[str, str]:
     """Import modules, with BLAS libraries held to one thread; a process with more cannot fork safely.
+
+    Returns:
+        what the imports added to the environment.
 
     Raises:
         MachineError: a module cannot be imported, or its import started a thread that stays.
     """
+    before = set(os.environ)
     with ExitStack() as stack:
-        for variable in _ONE_THREAD:
-            os.environ[variable] = "1"
+        for variable, value in _WHILE_IMPORTING.items():
+            os.environ[variable] = value
             stack.callback(os.environ.pop, variable)
         for name in names:
             try:
@@ -97,6 +110,7 @@ def load(names: Sequence[str]) -> None:
                     where=f"environments.default.preload: {name}",
                     remedy="Take it off the list.",
                 )
+    return {name: value for name, value in os.environ.items() if name not in before}
 
 
 def settle() -> None:
