@@ -1,0 +1,83 @@
+"""The first people of a service: the link on the terminal, a password, the admin's pages, the next person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.conftest import Person
+from tests.conftest import remove_account
+from tests.running import Service
+
+pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
+
+ADMIN, NEXT, THIRD = "hwt-boss", "hwt-next", "hwt-third"
+YAML = f"""\
+hub: {{name: Evening School, listen: "127.0.0.1:{{port}}", admins: [{ADMIN}]}}
+"""
+
+
+def test_the_first_people(service: Callable[..., Service], person: Callable[[Service], Person]) -> None:
+    """The admin's link is in the output of `up`; the next ones come from the page of people and from the command."""
+    try:
+        hub = service(YAML).up()
+        _the_admin(hub, person)
+        _the_next(hub, person)
+    finally:
+        for name in (ADMIN, NEXT, THIRD):
+            remove_account(name)
+
+
+def _the_admin(hub: Service, person: Callable[[Service], Person]) -> None:
+    browser = person(hub)
+    page = browser.open("/hub/login")
+    expect(page.locator(".hw-login-help")).to_contain_text("one-time link")
+    browser.picture("login-first-use")
+    found = re.search(r"http://\S+/hub/claim\?\S+", hub.output())
+    assert found, hub.output()
+    page.goto(found[0])
+    expect(page.locator("h1")).to_have_text(f"Welcome, {ADMIN}")
+    browser.picture("claim")
+    _choose(browser, "correct horse")
+    browser.lab()
+
+    browser.open("/hub/people")
+    page.fill("input[name=name]", NEXT)
+    page.get_by_role("button", name="Add").click()
+    link = page.locator("#link").input_value()
+    browser.picture("people")
+    assert link.startswith(hub.url)
+    browser.open("/hub/admin")
+    expect(page.get_by_text(NEXT, exact=True).first).to_be_visible()
+    browser.picture("admin")
+    browser.open("/hub/auth/change-password")
+    browser.picture("change-password")
+    page.goto(found[0])
+    expect(page.locator("h1")).to_have_text("This link cannot be used")
+    browser.picture("claim-used")
+    browser.forget("403")
+
+    other = person(hub)
+    other.page.goto(link)
+    _choose(other, "battery staple")
+    other.lab()
+    assert f"/user/{NEXT}/" in other.page.url
+
+
+def _the_next(hub: Service, person: Callable[[Service], Person]) -> None:
+    printed = hub.cli("user", "add", THIRD).stdout
+    found = re.search(r"http://\S+/hub/claim\?\S+", printed)
+    assert found, printed
+    browser = person(hub)
+    browser.page.goto(found[0])
+    _choose(browser, "tr0ub4dor&3")
+    browser.lab()
+    assert f"/user/{THIRD}/" in browser.page.url
+
+
+def _choose(browser: Person, password: str) -> None:
+    browser.page.fill("#password", password)
+    browser.page.fill("#again", password)
+    browser.page.get_by_role("button", name="Set the password and log in").click()

@@ -1,0 +1,205 @@
+"""A person with an account of the machine: in, a notebook, a cell, out; several servers; what is said when one fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.conftest import Person
+from tests.conftest import Account
+from tests.running import Service
+
+pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
+
+HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
+
+
+@pytest.fixture(scope="module")
+def hub(service: Callable[..., Service], module_account: Callable[..., Account]) -> Service:
+    yaml = """\
+hub: {name: Physics Lab, listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+engine: {kind: local, memory: 500M}
+"""
+    return service(yaml).up()
+
+
+@pytest.fixture(scope="module")
+def home_hub(service: Callable[..., Service], module_account: Callable[..., Account]) -> Service:
+    yaml = """\
+hub: {name: Physics Lab, listen: "127.0.0.1:{port}", landing: home}
+auth: {kind: pam, allow: all}
+engine: {kind: local, servers: 3}
+"""
+    return service(yaml).up()
+
+
+def test_from_the_login_to_a_result_and_out_again(
+    hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    someone, browser = account(), person(hub)
+    page = browser.open("/")
+    expect(page).to_have_title("Sign in · Physics Lab")
+    browser.picture("login")
+    browser.sign_in(someone.name, "wrong")
+    page.wait_for_selector(".login_error")
+    browser.picture("login-wrong")
+    browser.forget("403")
+
+    pages: list[str] = []
+    page.on("framenavigated", lambda frame: pages.append(frame.url))
+    browser.sign_in(someone.name, someone.password)
+    browser.lab()
+    assert not [url for url in pages if "spawn-pending" in url], "a start so short needs no page to wait on"
+    browser.picture("lab-launcher", themes=False)
+    page.locator(".jp-LauncherCard[data-category=Notebook]", has_text="Python 3").first.click()
+    browser.run_cell("import sys; print('six times seven is', 6 * 7)")
+    browser.output("six times seven is 42")
+    browser.picture("lab", themes=False)
+
+    page.keyboard.press("Control+s")
+    browser.open("/hub/home")
+    expect(page.locator(".hw-state")).to_have_text("Running")
+    browser.picture("home-running")
+    page.click("#stop")
+    expect(page.locator(".hw-state")).to_have_text("Not running")
+    expect(page.locator("#start")).to_have_text("Start")
+    assert hub.server(someone.name) == {}
+    browser.picture("home")
+
+
+def test_core_files_have_one_address_for_everybody(
+    hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    """The second person's browser could take them from any cache on the way; and a terminal works."""
+    scripts = []
+    for someone in (account(), account()):
+        browser = person(hub)
+        browser.open("/")
+        browser.sign_in(someone.name, someone.password)
+        page = browser.lab()
+        own = [url for url in browser.asked if "/static/lab/" in url]
+        assert own == []
+        scripts.append({url for url in browser.asked if "/hubwright/lab/" in url})
+    assert any(re.search(r"/hubwright/lab/[0-9a-f]{16}/main\.", url) for url in scripts[0])
+    assert len(scripts[0] & scripts[1]) > 3
+    assert len({url.split("/")[5] for url in scripts[0] | scripts[1]}) == 1
+
+    page.locator(".jp-LauncherCard", has_text="Terminal").first.click()
+    page.wait_for_selector(".jp-Terminal .xterm-screen")
+    page.wait_for_timeout(500)
+    page.locator(".jp-Terminal .xterm-screen").click()
+    page.keyboard.type("echo $((6*7)) > typed; pwd\n")
+    expect.set_options(timeout=20_000)
+    typed = someone.home / "typed"
+    for _ in range(100):
+        if typed.exists() and typed.read_text():
+            break
+        page.wait_for_timeout(100)
+    assert typed.read_text() == "42\n"
+    browser.picture("terminal", themes=False)
+
+
+def test_memory_that_runs_out_is_told_in_words(
+    hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    someone, browser = account(), person(hub)
+    browser.open("/")
+    browser.sign_in(someone.name, someone.password)
+    page = browser.lab()
+    page.locator(".jp-LauncherCard[data-category=Notebook]", has_text="Python 3").first.click()
+    browser.run_cell(HOG)
+    notice = page.locator(".Toastify__toast", has_text="reached the memory limit of 500M")
+    notice.first.wait_for()
+    browser.picture("lab-memory", themes=False)
+    assert hub.server(someone.name)["ready"]
+
+
+def test_a_start_that_fails_says_why(
+    hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    someone, browser = account(home=False), person(hub)
+    browser.open("/")
+    browser.sign_in(someone.name, someone.password)
+    page = browser.page
+    expect(page.locator("h1")).to_have_text("Your server did not start")
+    expect(page.locator(".hw-reason")).to_contain_text(str(someone.home))
+    expect(page.locator("#again")).to_be_visible()
+    browser.picture("spawn-failed")
+    browser.open(f"/hub/spawn-pending/{someone.name}")
+    expect(page.locator(".hw-reason")).to_contain_text(str(someone.home))
+    browser.picture("spawn-failed-before")
+    browser.complaints[:] = [text for text in browser.complaints if "Failed to load resource" not in text]
+
+
+def test_servers_with_names(
+    home_hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    """Made, opened, stopped, started and deleted on the page that people land on."""
+    someone, browser = account(), person(home_hub)
+    page = browser.open("/")
+    browser.sign_in(someone.name, someone.password)
+    expect(page.locator("h1")).to_have_text("Your servers")
+    assert home_hub.server(someone.name) == {}
+
+    page.fill("#new-server-name", "Big data")
+    page.press("#new-server-name", "Enter")
+    row = page.locator(".home-server-row[data-server-name]")
+    expect(row.locator("strong")).to_have_text("Big data")
+    expect(row.locator(".hw-state")).to_have_text("Running")
+    name = str(row.get_attribute("data-server-name"))
+    assert home_hub.server(someone.name, name)["ready"]
+    page.fill("#new-server-name", "second")
+    page.click(".new-server-btn")
+    expect(row).to_have_count(2)
+    expect(page.locator("#new-server-name")).to_have_count(0)
+    browser.picture("home-servers")
+
+    row.first.get_by_text("Open").click()
+    browser.lab()
+    assert f"/user/{someone.name}/{name}/" in page.url
+    browser.open("/hub/home")
+    row.first.get_by_text("Stop", exact=True).click()
+    expect(row.first.locator(".hw-state")).to_have_text("Not running")
+    row.first.get_by_text("Start", exact=True).click()
+    browser.lab()
+    browser.open("/hub/home")
+    row.first.get_by_text("Stop", exact=True).click()
+    expect(row.first.locator(".hw-state")).to_have_text("Not running")
+    browser.picture("home-servers-stopped")
+    page.on("dialog", lambda asked: asked.accept())
+    row.first.get_by_text("Delete", exact=True).click()
+    expect(row).to_have_count(1)
+    assert home_hub.server(someone.name, name) == {}
+    page.click("#start")
+    browser.lab()
+    browser.open("/hub/home")
+    expect(page.locator(".hw-state").first).to_have_text("Running")
+
+
+def test_pages_of_the_hub(
+    home_hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    someone, browser = account(), person(home_hub)
+    page = browser.open("/")
+    browser.sign_in(someone.name, someone.password)
+    expect(page.locator("h1")).to_have_text("Your servers")
+    browser.open("/hub/token")
+    page.fill("#token-note", "my script")
+    page.get_by_text("Request new API token").click()
+    expect(page.locator("#token-result")).not_to_be_empty()
+    browser.picture("token")
+    browser.open("/hub/there-is-no-such-page")
+    expect(page.locator("h1")).to_have_text("There is no such page")
+    browser.picture("404")
+    browser.open(f"/user/{someone.name}/lab")
+    expect(page.locator("h1")).to_have_text("Your server is not running")
+    browser.picture("not-running")
+    page.click("#start")
+    browser.lab()
+    browser.open("/hub/logout")
+    expect(page.locator("h1")).to_have_text("You are signed out")
+    browser.picture("signed-out")
+    browser.forget("404|424")
