@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import subprocess
 import threading
@@ -65,7 +66,7 @@ def test_a_group_is_made_while_the_one_above_is_being_removed(group: cgroups.Gro
     above = cgroups.Group(group.hierarchy, str(Path(group.path).parent))
 
     def remove() -> None:
-        while not stop.wait(0.001):
+        while not stop.wait(random.uniform(0, 0.02)):
             above.remove()
 
     thread = threading.Thread(target=remove)
