@@ -202,7 +202,7 @@ class Stack(ABC):
         return {
             "api": version,
             "server extensions": sorted(set(_LOADED.findall(text))),
-            "lab extensions": sorted((one["name"], one["installed_version"]) for one in lab),
+            "lab extensions": sorted((one["name"].replace("_", "-"), one["installed_version"]) for one in lab),
             "kernels": sorted(kernels["kernelspecs"]),
             "language servers": languages,
             "probes": probes,

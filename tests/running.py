@@ -121,7 +121,7 @@ class Service:
     def clean(self) -> None:
         """End everything, also what an `up` that was killed left."""
         for one in self.sockets:
-            one.close()
+            one.shutdown()
         if self.process and self.process.poll() is None:
             try:
                 self.down()

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 from tests.browser.conftest import Person
-from tests.conftest import remove_account
+from tests.conftest import remove_account, wait_until
 from tests.running import Service
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 
 ADMIN, NEXT, THIRD = "hwt-boss", "hwt-next", "hwt-third"
+LINK = re.compile(r"http://\S+/hub/claim\?\S+")
 YAML = f"""\
 hub: {{name: Evening School, listen: "127.0.0.1:{{port}}", admins: [{ADMIN}]}}
 """
@@ -35,8 +36,9 @@ def _the_admin(hub: Service, person: Callable[[Service], Person]) -> None:
     page = browser.open("/hub/login")
     expect(page.locator(".hw-login-help")).to_contain_text("one-time link")
     browser.picture("login-first-use")
-    found = re.search(r"http://\S+/hub/claim\?\S+", hub.output())
-    assert found, hub.output()
+    wait_until(lambda: LINK.search(hub.output()))
+    found = LINK.search(hub.output())
+    assert found
     page.goto(found[0])
     expect(page.locator("h1")).to_have_text(f"Welcome, {ADMIN}")
     browser.picture("claim")
@@ -68,7 +70,7 @@ def _the_admin(hub: Service, person: Callable[[Service], Person]) -> None:
 
 def _the_next(hub: Service, person: Callable[[Service], Person]) -> None:
     printed = hub.cli("user", "add", THIRD).stdout
-    found = re.search(r"http://\S+/hub/claim\?\S+", printed)
+    found = LINK.search(printed)
     assert found, printed
     browser = person(hub)
     browser.page.goto(found[0])
