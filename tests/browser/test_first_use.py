@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import expect
@@ -20,15 +20,17 @@ hub: {{name: Evening School, listen: "127.0.0.1:{{port}}", admins: [{ADMIN}]}}
 """
 
 
-def test_the_first_people(service: Callable[..., Service], person: Callable[[Service], Person]) -> None:
+@pytest.fixture
+def hub(service: Callable[..., Service]) -> Iterator[Service]:
+    yield service(YAML).up()
+    for name in (ADMIN, NEXT, THIRD):
+        remove_account(name)
+
+
+def test_the_first_people(hub: Service, person: Callable[[Service], Person]) -> None:
     """The admin's link is in the output of `up`; the next ones come from the page of people and from the command."""
-    try:
-        hub = service(YAML).up()
-        _the_admin(hub, person)
-        _the_next(hub, person)
-    finally:
-        for name in (ADMIN, NEXT, THIRD):
-            remove_account(name)
+    _the_admin(hub, person)
+    _the_next(hub, person)
 
 
 def _the_admin(hub: Service, person: Callable[[Service], Person]) -> None:
