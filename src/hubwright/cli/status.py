@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hubwright.care import state as states
+from hubwright.care.supervise import FORK_SERVER
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.errors import NotRunning
 
@@ -51,9 +52,11 @@ def _show(found: states.State) -> None:
         servers = Table(
             "user", "server", "health", "memory", "since", "pid", box=None, pad_edge=False, header_style="bold"
         )
+        counted = any(part.name == FORK_SERVER and part.health == "well" for part in found.parts)
         for one in found.servers:
             health = "[green]well[/]" if one.ready and one.pid else "[yellow]unknown to the hub[/]"
-            health = "[bold red]gone[/]" if one.pid is None else health
+            if one.pid is None:
+                health = "[bold red]gone[/]" if counted else "[yellow]not known[/]"
             memory = "-" if one.memory is None else f"{one.memory / 2**20:,.0f} MB"
             servers.add_row(one.user, one.server or "-", health, memory, _age(one.age), str(one.pid or "-"))
         console.print(servers)
