@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
-from hubwright.proxy.pages import hub_silent, server_silent
 from tests.browser.conftest import Person
 from tests.conftest import Account
 from tests.running import Service
+
+from hubwright.proxy.pages import hub_silent, server_silent
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -51,7 +51,11 @@ class Agent:
             return b""
 
     def _start(self, request: dict[str, Any]) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # the user's processes are at their limit
+            self._say({"id": request["id"], "pid": 0, "error": str(error.strerror)})
+            return
         if pid == 0:
             self._be_kernel(request)
         pidfd = os.pidfd_open(pid)

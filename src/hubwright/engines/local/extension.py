@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tornado.ioloop import PeriodicCallback
+from tornado.ioloop import IOLoop, PeriodicCallback
 
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
@@ -51,14 +51,17 @@ class MemoryWatch:
             self.server.event_logger.emit(schema_id=NOTICE, data={"message": self.words(new), "level": "error"})
 
     def words(self, count: int) -> str:
-        """Return the notice for `count` processes."""
+        """Return the notice for `count` processes; JupyterLab shows 140 characters of it."""
         what = "One of your processes was" if count == 1 else f"{count} of your processes were"
         return (
             f"{what} ended: together your notebooks and terminals reached the memory limit of "
-            f"{format_bytes(self.limit)}. A kernel that was ended starts again empty; your files and your other "
-            "notebooks are untouched. "
-            "Load less at a time, or close what you do not need."
+            f"{format_bytes(self.limit)}. Your files are untouched."
         )
+
+
+def without_builds(server: Any) -> None:
+    """Spare JupyterLab the question whether it should be built anew, which takes half a second; nobody can build it."""
+    server.web_app.settings.setdefault("page_config_data", {}).update(buildAvailable=False, buildCheck=False)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -68,6 +71,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 def _load_jupyter_server_extension(server: Any) -> None:
     reported = float(os.environ.get("JUPYTERHUB_ACTIVITY_INTERVAL") or 300)
     PeriodicCallback(lambda: keep_busy_fresh(server), reported * 1000 / 3).start()
+    IOLoop.current().add_callback(without_builds, server)  # once JupyterLab has loaded and set it
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
     if file and limit:
         server.event_logger.register_event_schema(SCHEMA)

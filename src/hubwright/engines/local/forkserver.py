@@ -2,21 +2,17 @@
 
 Two sockets, both for the hub's account only. On `start.sock` it forks *before* it reads, so that a user's token is
 never in the memory that the next user's child inherits. On `fork.sock` it answers what holds no secret: list, poll,
-wait, signal, stop, stop_all. A server is known by pid and start time, and written down in its folder, so that a fork
+wait, log, stop, stop_all. A server is known by pid and start time, and written down in its folder, so that a fork
 server that was killed finds every server again when it comes back.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import json
 import os
-import selectors
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,20 +21,22 @@ from typing import Any
 from setproctitle import setproctitle
 
 from hubwright.engines.local import launch, places, preload, starting
+from hubwright.engines.local.loop import Connection, Loop
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate, site_file, wire
 from hubwright.machine.process import Process
 
-_PATIENCE = 5.0
-"""Seconds a caller has for sending its request."""
 _SETUP = 20.0
 """Seconds a child has for becoming a user's server."""
+_REMEMBERED = 600.0
+"""Seconds for which the exit code of a server that ended can be asked."""
+_LONGEST_GRACE = 600.0
 
 
 @dataclass
 class Server:
-    """One notebook server, from its child's first word until the hub forgets it."""
+    """One notebook server, from its child's first word until its exit code is forgotten."""
 
     key: str
     user: str
@@ -64,71 +62,22 @@ class Server:
             "processes": usage.processes if usage else None,
         }
 
-
-class Connection:
-    """A caller on the control socket; its request is read and answered without ever blocking."""
-
-    def __init__(self, loop: ForkServer, caller: socket.socket) -> None:
-        self.loop = loop
-        self.socket = caller
-        self.socket.setblocking(False)
-        self.received = b""
-        self.unsent = b""
-        loop.watch(caller, self.read)
-        loop.later(_PATIENCE, lambda: None if self.received.endswith(b"\n") else self.close())
-
-    def read(self) -> None:
-        """Take what has arrived; handle the request when it is whole."""
+    def signal(self, number: int) -> None:
+        """Send a signal to exactly this process; one that has ended needs none."""
         try:
-            part = self.socket.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            part = b""
-        if not part or len(self.received) > wire.LIMIT:
-            self.close()
-            return
-        self.received += part
-        if self.received.endswith(b"\n"):
-            self.loop.handle(self)
-
-    def answer(self, message: dict[str, Any]) -> None:
-        """Send the one answer, however slowly the caller reads it, then close."""
-        if self.socket.fileno() == -1:
-            return
-        self.unsent = wire.encode(message)
-        self.loop.unwatch(self.socket)
-        self.loop.watch(self.socket, self.write, selectors.EVENT_WRITE)
-        self.loop.later(_PATIENCE, self.close)
-
-    def write(self) -> None:
-        """Send what can be sent now."""
-        try:
-            self.unsent = self.unsent[self.socket.send(self.unsent) :]
-        except BlockingIOError:
-            return
-        except OSError:
-            self.unsent = b""
-        if not self.unsent:
-            self.close()
-
-    def close(self) -> None:
-        """Hang up."""
-        if self.socket.fileno() != -1:
-            self.loop.unwatch(self.socket)
-            self.socket.close()
+            signal.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            pass
 
 
-class ForkServer:
-    """The loop: a selector, timers, and the table of servers."""
+class ForkServer(Loop):
+    """The table of servers, and what callers may ask of it."""
 
     def __init__(self, site: Site, hierarchy: cgroups.Hierarchy) -> None:
+        super().__init__()
         self.site = site
         self.hierarchy = hierarchy
         self.servers: dict[str, Server] = {}
-        self.selector = selectors.DefaultSelector()
-        self.timers: list[tuple[float, int, Callable[[], None]]] = []
-        self.numbers = itertools.count()
         self.callers = {0, os.geteuid(), places.account_ids(site)[0]}
         group = places.account_ids(site)[1] if site.privileged else -1
         self.starts = wire.listen(site.start_socket, 0o660, group)
@@ -137,33 +86,6 @@ class ForkServer:
         self.watch(self.control, self.accept_control)
         for found in places.recorded(site):
             self.adopt(found)
-
-    # The loop
-
-    def watch(self, file: socket.socket | int, action: Callable[[], None], event: int = selectors.EVENT_READ) -> None:
-        """Call `action` when `file` is ready."""
-        self.selector.register(file, event, action)
-
-    def unwatch(self, file: socket.socket | int) -> None:
-        """Stop watching."""
-        try:
-            self.selector.unregister(file)
-        except (KeyError, ValueError):
-            pass
-
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` once, in that many seconds."""
-        heapq.heappush(self.timers, (time.monotonic() + seconds, next(self.numbers), action))
-
-    def serve(self) -> None:
-        """Run until a signal ends this process; the servers live on."""
-        while True:
-            wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else None
-            for key, _ in self.selector.select(wait):
-                if key.fileobj in self.selector.get_map() and self.selector.get_key(key.fileobj).data is key.data:
-                    key.data()
-            while self.timers and self.timers[0][0] <= time.monotonic():
-                heapq.heappop(self.timers)[2]()
 
     # Starting
 
@@ -181,7 +103,7 @@ class ForkServer:
     def accept_control(self) -> None:
         """Take a caller on the control socket."""
         if caller := self.accept(self.control):
-            Connection(self, caller)
+            Connection(self, caller, self.handle)
 
     def accept_start(self) -> None:
         """Fork for a caller that wants a server; the child alone reads what it wants."""
@@ -191,20 +113,21 @@ class ForkServer:
         if preload.threads() != 1:
             raise MachineError("The fork server has more than one thread; a fork would not be safe.")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            self.leave_everything(caller, theirs)
-            starting.run(self.site, self.hierarchy, caller, theirs)
-        caller.close()
-        theirs.close()
-        Starting(self, pid, ours)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self.leave_everything(caller, theirs)
+                starting.run(self.site, self.hierarchy, caller, theirs)
+            Starting(self, pid, ours)
+        finally:
+            caller.close()
+            theirs.close()
 
     def leave_everything(self, *keep: socket.socket) -> None:
         """In a child: close every descriptor of the fork server but those of `keep` and the standard three."""
-        wanted = sorted(file.fileno() for file in keep)
         self.selector.close()
         low = 3
-        for number in wanted:
+        for number in sorted(file.fileno() for file in keep):
             os.closerange(low, number)
             low = number + 1
         os.closerange(low, 2**20)
@@ -215,11 +138,10 @@ class ForkServer:
         """Take a server that an earlier fork server started."""
         with found.process.descriptor() as pidfd:
             if pidfd is None:
-                self.clean(found.key, found.group)
+                self.clean(found.key, found.user, found.server, found.group)
                 return
             kept = os.dup(pidfd)
-        server = Server(found.key, found.user, found.server, found.process, kept, False, found.group)
-        self.add(server)
+        self.add(Server(found.key, found.user, found.server, found.process, kept, False, found.group))
 
     def add(self, server: Server) -> None:
         """Put a server into the table and watch for its end."""
@@ -227,45 +149,65 @@ class ForkServer:
         self.watch(server.pidfd, lambda: self.ended(server))
 
     def ended(self, server: Server) -> None:
-        """A server's process has ended: learn the code, end what it left, tell who waits."""
+        """A server's process has ended: end what it left, learn the code, tell who waits."""
         self.unwatch(server.pidfd)
+        self.clean(server.key, server.user, server.name, server.group)
+        self.reap(server.process.pid, server.ours, lambda code: self.settled(server, code))
+
+    def settled(self, server: Server, code: int) -> None:
+        """A server is gone, and its code is known."""
         os.close(server.pidfd)
-        server.code = 0
-        if server.ours:
-            _, status = os.waitpid(server.process.pid, 0)
-            server.code = os.waitstatus_to_exitcode(status)
-        self.clean(server.key, server.group)
+        server.code = code
         for waiter in server.waiters:
-            waiter.answer({"ok": True, "state": "exited", "code": server.code})
+            waiter.answer({"ok": True, "state": "exited", "code": code})
         server.waiters.clear()
+        self.later(_REMEMBERED, lambda: self.forget(server))
 
-    def clean(self, key: str, group: str, tries: int = 50) -> None:
-        """End every process a server left and remove its folder and its group."""
-        if group:
-            found = cgroups.Group(self.hierarchy, group)
-            found.kill()
-            if not found.remove() and tries:
-                self.later(0.1, lambda: self.clean_again(key, group, tries - 1))
-            else:
-                cgroups.Group(self.hierarchy, str(Path(group).parent)).remove()
+    def forget(self, server: Server) -> None:
+        """Keep nothing of a server that ended long ago."""
+        if self.servers.get(server.key) is server:
+            del self.servers[server.key]
+
+    def reap(self, pid: int, ours: bool, then: Callable[[int], None]) -> None:
+        """Take a child's exit code, without waiting for it: a process that is traced is handed over late."""
+        if not ours:
+            then(0)
+            return
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            then(os.waitstatus_to_exitcode(status))
         else:
-            places.end_strays(key)
-        places.remove(self.site, key)
+            self.later(0.05, lambda: self.reap(pid, ours, then))
 
-    def clean_again(self, key: str, group: str, tries: int) -> None:
-        """Try once more, unless the server was started anew meanwhile."""
-        server = self.servers.get(key)
-        if server is None or server.code is not None:
-            self.clean(key, group, tries)
+    def clean(self, key: str, user: str, name: str, group: str, tries: int = 50) -> None:
+        """End every process a server left and remove its folder and its group."""
+        if not group:
+            places.end_strays(key, user, name)
+            places.remove(self.site, key)
+            return
+        found = cgroups.Group(self.hierarchy, group)
+        found.kill()
+        places.remove(self.site, key)
+        if found.remove() or not tries:
+            cgroups.Group(self.hierarchy, str(Path(group).parent)).remove()
+        else:
+            self.later(0.1, lambda: self.clean_again(found, tries - 1))
+
+    def clean_again(self, group: cgroups.Group, tries: int) -> None:
+        """Try once more, unless a server was started anew in that group meanwhile."""
+        if not any(server.code is None and server.group == group.path for server in self.servers.values()):
+            group.kill()
+            if not group.remove() and tries:
+                self.later(0.1, lambda: self.clean_again(group, tries - 1))
+            else:
+                cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
 
     # Answering
 
     def handle(self, connection: Connection) -> None:
         """Answer one request of the control socket."""
         try:
-            request = wire.decode(connection.received)
-            self.unwatch(connection.socket)
-            answer = self.reply(request, connection)
+            answer = self.reply(wire.decode(connection.received), connection)
         except HubwrightError as error:
             answer = {"ok": False, "error": error.problem.what, "remedy": error.problem.remedy}
         if answer is not None:
@@ -278,42 +220,29 @@ class ForkServer:
             running = [server.describe(self.hierarchy) for server in self.servers.values() if server.code is None]
             return {"ok": True, "servers": running}
         if operation == "stop_all":
-            self.stop_all(connection, float(request.get("grace", 10)))
+            self.stop_all(connection, _grace(request))
             return None
         server = self.servers.get(str(request.get("key")))
         if server is None:
             return {"ok": True, "state": "unknown"}
-        if server.code is not None and operation != "log":
+        if operation == "log":
+            return {"ok": True, "text": places.log_tail(self.site, server.user, server.name)}
+        if server.code is not None:
             return {"ok": True, "state": "exited", "code": server.code}
-        match operation:
-            case "poll":
-                return {"ok": True, "state": "running", "pid": server.process.pid, "started": server.process.started}
-            case "log":
-                return {"ok": True, "state": "running", "text": places.log_tail(self.site, server.user, server.name)}
-            case "wait":
-                server.waiters.append(connection)
-                return None
-            case "stop":
-                server.waiters.append(connection)
-                self.stop(server, float(request.get("grace", 10)))
-                return None
-            case "signal":
-                number = request.get("signal")
-                if number not in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-                    raise Refused(f"The signal {number!r} is not one that the hub may send.")
-                signal.pidfd_send_signal(server.pidfd, number)
-                return {"ok": True, "state": "running"}
-        raise Refused(f"The fork server does not know {operation!r}.")
+        if operation == "poll":
+            return {"ok": True, "state": "running", "pid": server.process.pid, "started": server.process.started}
+        if operation not in ("wait", "stop"):
+            raise Refused(f"The fork server does not know {operation!r}.")
+        server.waiters = [waiter for waiter in server.waiters if waiter.open]
+        server.waiters.append(connection)
+        if operation == "stop":
+            self.stop(server, _grace(request))
+        return None
 
     def stop(self, server: Server, grace: float) -> None:
         """Ask a server to end; after `grace` seconds end it and all it started."""
-        signal.pidfd_send_signal(server.pidfd, signal.SIGTERM)
-
-        def insist() -> None:
-            if server.code is None:
-                signal.pidfd_send_signal(server.pidfd, signal.SIGKILL)
-
-        self.later(grace, insist)
+        server.signal(signal.SIGTERM)
+        self.later(grace, lambda: server.signal(signal.SIGKILL) if server.code is None else None)
 
     def stop_all(self, connection: Connection, grace: float) -> None:
         """Stop every server; answer when the last has ended."""
@@ -363,23 +292,29 @@ class Starting:
             return
         self.settled = True
         process = Process(self.pid, words["started"])
-        server = Server(words["key"], words["user"], words["server"], process, os.dup(self.pidfd), True, words["group"])
         self.loop.unwatch(self.pidfd)
-        os.close(self.pidfd)
-        self.loop.add(server)
+        self.loop.add(Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"]))
         self.channel.send(b"go")
 
     def ended(self) -> None:
         """The child ended before it became a server; it has told its caller why."""
         self.loop.unwatch(self.pidfd)
         os.close(self.pidfd)
-        os.waitpid(self.pid, 0)
         self.settled = True
+        self.loop.reap(self.pid, True, lambda _code: None)
 
     def expire(self) -> None:
         """End a child that never said what it will be."""
         if not self.settled:
             os.kill(self.pid, signal.SIGKILL)
+
+
+def _grace(request: dict[str, Any]) -> float:
+    """Return the seconds a request gives a server to end."""
+    grace = request.get("grace", 10)
+    if not isinstance(grace, int | float) or not 0 <= grace <= _LONGEST_GRACE:
+        raise Refused(f"The grace {grace!r} is not a number of seconds up to {_LONGEST_GRACE:g}.")
+    return float(grace)
 
 
 def main() -> None:
@@ -394,7 +329,7 @@ def main() -> None:
         setproctitle("hubwright fork server")  # before anything changes the environment, which lies beside the title
         preload.load((*preload.SERVER, *places.preloads(site)))
         preload.KERNEL_ENVIRONMENT.update(preload.load(preload.KERNEL))
-        starting.prepare()
+        starting.prepare(site)
         os.environ.clear()
         preload.settle()
         hierarchy = places.hierarchy(site)

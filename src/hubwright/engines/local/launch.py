@@ -20,7 +20,8 @@ from urllib.parse import quote
 
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
-from hubwright.machine import cgroups, wire
+from hubwright.machine import cgroups, keyring, wire
+from hubwright.machine.files import write_atomically
 from hubwright.machine.process import Process
 
 _PR_SET_DUMPABLE = 4
@@ -74,6 +75,8 @@ class Launch:
         whole = isinstance(user, str) and isinstance(server, str) and isinstance(env, dict) and isinstance(args, list)
         if not whole or not isinstance(limits, dict):
             raise Refused("A field of the request has the wrong type.")
+        if len(user) > 64 or len(server) > 255:
+            raise Refused("A name of the request is too long.")
         texts = [user, server, *env, *env.values(), *args]
         if any(not isinstance(text, str) or "\0" in text for text in texts) or any("=" in name for name in env):
             raise Refused("A text of the request is not a text.")
@@ -99,7 +102,7 @@ def _limits(found: dict[str, Any]) -> cgroups.Limits:
 
 
 def check_home(account: pwd.struct_passwd) -> None:
-    """Refuse a home that is missing, not a folder, not the user's, or open to others' writing."""
+    """Refuse a home that is missing, not a folder, not the user's, or that everybody may write."""
     home = Path(account.pw_dir)
     remedy = f"An administrator can mend it: mkhomedir_helper {account.pw_name}, or chown {account.pw_name}: {home}."
     try:
@@ -109,6 +112,9 @@ def check_home(account: pwd.struct_passwd) -> None:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.pw_uid:
         owner = "is not a folder" if not stat.S_ISDIR(found.st_mode) else f"belongs to user id {found.st_uid}"
         raise Refused(f"The home folder {home} {owner}, not to {account.pw_name}.", remedy=remedy)
+    if found.st_mode & stat.S_IWOTH:
+        remedy = f"Its owner can mend it: chmod o-w {home}."
+        raise Refused(f"The home folder {home} can be written by everybody.", remedy=remedy)
 
 
 def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, runtime: Path) -> dict[str, str]:
@@ -126,8 +132,8 @@ def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, run
 
 
 def log_path(site: Site, user: str, server: str) -> Path:
-    """Where a server's output goes: `ada.log`, and `ada.second.log` for her server `second`."""
-    name = f"{user}.{quote(server, safe='')}" if server else user
+    """Where a server's output goes: `ada.log`, and `ada@second.log` for her server `second`."""
+    name = f"{user}@{quote(server, safe='')}" if server else user  # no user's name has an @
     return site.logs / "users" / f"{name if len(name) <= 200 else server_key(user, server)}.log"
 
 
@@ -154,9 +160,7 @@ def record(site: Site, launch: Launch, uid: int, group: str) -> None:
     text = json.dumps(
         {"user": launch.user, "server": launch.server, "uid": uid, "pid": me.pid, "started": me.started, "group": group}
     )
-    path = site.servers / launch.key / "server.json"
-    path.touch(mode=0o600)
-    path.write_text(text)
+    write_atomically(site.servers / launch.key / "server.json", text, 0o600, durable=False)
 
 
 def become(account: pwd.struct_passwd, env: dict[str, str], log: Path, *, privileged: bool) -> None:
@@ -180,6 +184,7 @@ def become(account: pwd.struct_passwd, env: dict[str, str], log: Path, *, privil
         os.initgroups(account.pw_name, account.pw_gid)
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
         os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+        keyring.join_new()
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     replace_environment(env)
     os.chdir(account.pw_dir)

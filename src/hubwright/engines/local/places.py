@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
+import secrets
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from hubwright.engines.local import launch
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate
 from hubwright.machine.process import Process
+
+_TRASH = "gone-"
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,32 @@ def hierarchy(site: Site) -> cgroups.Hierarchy:
 
 
 def recorded(site: Site) -> Iterator[Recorded]:
-    """Yield every server whose record is whole; what an interrupted start left is removed."""
-    for path in site.servers.glob("*/server.json"):
+    """Yield every server that is written down; a folder without a record is what an interrupted start left."""
+    for place in site.servers.iterdir() if site.servers.is_dir() else ():
+        if place.name.startswith(_TRASH):
+            remove(site, place.name)
+            continue
         try:
-            words = json.loads(path.read_text())
+            words = json.loads((place / "server.json").read_text())
             process = Process(int(words["pid"]), int(words["started"]))
-            yield Recorded(path.parent.name, words["user"], words["server"], process, words["group"])
-        except (ValueError, KeyError):
-            remove(site, path.parent.name)
+            yield Recorded(place.name, words["user"], words["server"], process, words["group"])
+        except (OSError, ValueError, KeyError):
+            remove(site, place.name)
 
 
 def remove(site: Site, key: str) -> None:
-    """Remove a server's folder."""
-    shutil.rmtree(site.servers / key, ignore_errors=True)
+    """Remove a server's folder, without waiting: what a user put into it may be large, deep and strange."""
+    trash = site.servers / f"{_TRASH}{secrets.token_hex(6)}"
+    try:
+        (site.servers / key).rename(trash)
+    except FileNotFoundError:
+        return
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:  # a grandchild: nobody has to wait for it
+            os.execv("/bin/rm", ["rm", "-rf", "--one-file-system", "--", str(trash)])  # noqa: S606
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def log_tail(site: Site, user: str, server: str, size: int = 4000) -> str:
@@ -75,12 +90,18 @@ def log_tail(site: Site, user: str, server: str, size: int = 4000) -> str:
         return ""
 
 
-def end_strays(key: str) -> None:
-    """Where there are no control groups: end this account's processes that carry a server's mark."""
+def end_strays(key: str, user: str, server: str) -> None:
+    """Where there are no control groups: end the processes of this account that belong to a server.
+
+    What was executed has a mark in its environment; what was forked carries the title of what it was forked from.
+    """
     mark = f"HUBWRIGHT_SERVER={key}".encode()
+    titles = (f"kernel {user}/{server} ".encode(), f"kernel-agent {user}/{server}".encode())
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
+            command = (entry / "cmdline").read_bytes()
+            titled = command.startswith(titles[0]) or command.rstrip(b"\0 ") == titles[1]
+            if titled or mark in (entry / "environ").read_bytes().split(b"\0"):
                 os.kill(int(entry.name), signal.SIGKILL)
         except OSError:
             continue

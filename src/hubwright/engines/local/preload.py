@@ -41,6 +41,9 @@ SERVER = (
     "jupyter_server.services.shutdown",
     "jupyter_server.view.handlers",
     "tornado.platform.asyncio",
+    # what JupyterLab asks for when it opens a notebook
+    "nbconvert.exporters",
+    "nbformat.validator",
     # what every kernel asks about BLAS
     "threadpoolctl",
 )

@@ -10,6 +10,7 @@ import signal
 import site
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jupyter_client.provisioning import LocalProvisioner
 from hubwright.engines.local import agent, launch
 from hubwright.machine.process import Process
 
+_CHANNELS = ("shell", "stdin", "control", "iopub", "hb")
 _STARTERS: tuple[list[str], ...] = ([], ["-Xfrozen_modules=off"])
 
 
@@ -106,6 +108,11 @@ class AgentClient:
             if kernel := self.kernels.pop(message["ended"], None):
                 kernel.returncode = message["code"]
             return
+        if not message["pid"]:  # at the limit of processes: executing it will say so in words
+            asked = self.waiting.get(message["id"])
+            if asked and not asked.done():
+                asked.set_exception(ProcessLookupError(message["error"]))
+            return
         kernel = self.kernels[message["pid"]] = ForkedKernel(Process(message["pid"], message["started"]))
         asked = self.waiting.get(message["id"])
         if asked and not asked.done():
@@ -135,6 +142,7 @@ class ForkProvisioner(LocalProvisioner):
             if kernel:
                 self.process: Any = kernel
                 self.pid = self.pgid = kernel.pid
+                await _bound(kernel, self.connection_info)
                 return self.connection_info
         info = await super().launch_kernel(cmd, **kwargs)
         if self.pid:
@@ -154,6 +162,20 @@ def forkable(cmd: list[str], env: dict[str, str], spec: Path) -> str:
     if flags not in _STARTERS or env or not _trusted(spec) or _hidden_modules():
         return ""
     return cmd[-1]
+
+
+async def _bound(kernel: ForkedKernel, info: KernelConnectionInfo) -> None:
+    """Wait until the kernel listens, which takes some 50 ms; at most 2 s, and not for one that has ended.
+
+    A socket that is connected earlier tries again after 100 ms. When the output's is later than the others, the
+    first answer's status is lost, and jupyter_server asks again only after half a second.
+    """
+    channels = [f"{info['ip']}-{info[f'{name}_port']}" for name in _CHANNELS]
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline and kernel.poll() is None:
+        if all(os.path.exists(path) for path in channels):  # noqa: PTH110, ASYNC240 (on tmpfs, hundreds of times)
+            return
+        await asyncio.sleep(0.002)
 
 
 def _trusted(folder: Path) -> bool:

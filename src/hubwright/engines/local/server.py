@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -21,9 +21,13 @@ ARGUMENTS = (
     "--ServerApp.jpserver_extensions={'hubwright.engines.local.extension': True}",
     "--ConnectionFileMixin.transport=ipc",
     "--KernelProvisionerFactory.default_provisioner_name=hubwright-fork",
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     f"--ServerApp.terminado_settings={{'shell_command': ['/bin/sh', '-c', {_SHELL!r}]}}",
 )
-"""What every server is told: kernels on Unix sockets, forked where they can be; terminals end before the server."""
+"""What every server is told: kernels on Unix sockets, forked where they can be; terminals end before the server;
+
+nobody outside is asked for news or for newer versions, which a user could not install."""
 
 
 class HandedServerApp(ServerApp):
@@ -66,15 +70,24 @@ def serve(handed: socket.socket, ready: socket.socket, agent: socket.socket | No
     app.launch_instance(argv=[*ARGUMENTS, *args])
 
 
-def npm_prefix() -> str:
-    """Return where npm keeps this machine's global packages, empty without npm; takes half a second."""
-    npm = shutil.which("npm")
+def npm_prefix(account: str | None) -> str:
+    """Return where npm keeps this machine's global packages, empty without npm; takes half a second.
+
+    Args:
+        account: who runs npm; None for whoever asks.
+    """
+    npm = shutil.which("npm", path="/usr/local/bin:/usr/bin:/bin")
     if not npm:
         return ""
-    env = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent"}
-    found = subprocess.run(
-        [npm, "prefix", "-g"], check=False, capture_output=True, text=True, timeout=60, env=env, cwd="/"
-    )
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"}
+    who: dict[str, Any] = {}
+    if account:
+        who = {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
+    command = [npm, "prefix", "-g"]
+    try:
+        found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30, env=env, **who)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     return found.stdout.strip()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Float, Int, Unicode
 
+from hubwright.errors import HubwrightError
 from hubwright.fields import Site, format_bytes, server_key, unix_url
 from hubwright.machine import site_file, wire
 from hubwright.machine.process import Process
@@ -127,6 +128,8 @@ class ForkSpawner(Spawner):
         while answer is None and self.process and self.process.alive():
             await asyncio.sleep(0.5)
             answer = await self._ask({"op": "stop", "key": self.key, "grace": grace}, grace + _ANSWER)
+        if answer and answer["state"] == "unknown" and self.process and self.process.alive():
+            raise RuntimeError(f"The fork server does not know {self._log_name}, which runs as pid {self.process.pid}.")
         self.process = None
 
     async def poll(self) -> int | None:
@@ -138,9 +141,10 @@ class ForkSpawner(Spawner):
         if self.process is None:
             return None if self._start_pending else 0
         answer = await self._ask({"op": "poll", "key": self.key}, _ANSWER)
-        if answer and answer["state"] == "exited":
-            return int(answer["code"])
-        return None if self.process.alive() else 0
+        if answer and answer["state"] != "unknown":
+            return None if answer["state"] == "running" else int(answer["code"])
+        hidden = answer is None and _hides_processes()
+        return None if hidden or self.process.alive() else 0
 
     def start_polling(self) -> None:
         """Watch for the server's end: the fork server tells it at once; JupyterHub's own polling comes second."""
@@ -157,7 +161,7 @@ class ForkSpawner(Spawner):
     async def _watch(self) -> None:
         try:
             answer = await self._ask({"op": "wait", "key": self.key}, None)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, HubwrightError):
             return
         if answer and answer["state"] == "exited":
             await self.poll_and_notify()
@@ -174,9 +178,14 @@ class ForkSpawner(Spawner):
             async with _connected(self.site.fork_socket) as (reader, writer):
                 writer.write(wire.encode(request))
                 answer = await _read(reader, timeout)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, ValueError):
             return None
         return answer if answer.get("ok") else None
+
+
+def _hides_processes() -> bool:
+    """Whether this machine's /proc shows nobody else's processes (hidepid, proc(5)); then it proves no end."""
+    return not Path("/proc/1/stat").exists()
 
 
 @asynccontextmanager

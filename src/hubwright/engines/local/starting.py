@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
+from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
 from hubwright.engines.local import agent, launch, server
@@ -29,9 +30,11 @@ class Machine:
 MACHINE = Machine()
 
 
-def prepare() -> None:
-    """Look at the machine; once, in the fork server."""
-    MACHINE.npm_prefix = server.npm_prefix()
+def prepare(site: Site) -> None:
+    """Look at the machine, and compile what checks notebooks; once, in the fork server."""
+    MACHINE.npm_prefix = server.npm_prefix(site.account if site.privileged else None)
+    for minor in (4, 5):
+        get_validator(4, minor)  # type: ignore[no-untyped-call]
 
 
 def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> NoReturn:
