@@ -1,0 +1,143 @@
+"""Users and callers who mean harm: the fork server goes on, and the others with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.conftest import Account, wait_until
+from tests.running import Service
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def running(service: Callable[..., Service]) -> Service:
+    running = service().up()
+    running.listed()  # waits for the fork server, which may come after the page
+    return running
+
+
+@pytest.fixture(scope="module")
+def person(module_account: Callable[..., Account]) -> Account:
+    return module_account()
+
+
+def send(path: Path, data: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(20)
+        caller.connect(str(path))
+        try:
+            caller.sendall(data)
+            return caller.recv(65536)
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"op":' + b"[" * 100_000 + b"\n",
+        b'{"op":"stop_all","grace":"x"}\n',
+        b'{"op":"stop_all","grace":NaN}\n',
+        b'{"op":"stop_all","grace":-1}\n',
+        b'{"op":"signal","key":"x","signal":2.0}\n',
+        b'{"op":null}\n',
+        b'{"user":"hwt-a","server":"' + b"x" * 70_000 + b'"}\n',
+        b'{"user":"hwt-a","env":{"A=B":"c"}}\n',
+        b'{"user":"hwt-a","limits":{"memory":-1}}\n',
+        b'{"user":"hwt-a","limits":{"memory":1e400}}\n',
+    ],
+)
+def test_nonsense_ends_the_caller_only(running: Service, line: bytes) -> None:
+    pid = running.part("fork-server")
+    for name in ("fork.sock", "start.sock"):
+        send(running.run / name, line)
+    assert isinstance(running.listed(), list)
+    assert running.part("fork-server") == pid
+
+
+def test_a_child_that_is_killed_in_mid_start_costs_nothing(running: Service, person: Account) -> None:
+    """SIGKILL for whatever the fork server has just forked, again and again."""
+    pid = running.part("fork-server")
+    running.add_user(person.name)
+    for pause in (0.0, 0.005, 0.01, 0.02, 0.05, 0.1):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(running.run / "start.sock"))
+            request = {"user": person.name, "server": "", "env": {}, "args": [], "limits": {}}
+            caller.sendall(json.dumps(request).encode() + b"\n")
+            time.sleep(pause)
+            subprocess.run(["pkill", "-KILL", "-P", str(pid)])
+    wait_until(lambda: running.listed() == [], 20)
+    assert running.part("fork-server") == pid
+    assert running.start(person.name).kernel().run("1 + 1") == "2"
+    running.stop(person.name)
+
+
+def test_callers_that_hang_up_are_forgotten(running: Service, person: Account) -> None:
+    from hubwright.fields import server_key
+
+    running.start(person.name)
+    pid = running.part("fork-server")
+    request = json.dumps({"op": "wait", "key": server_key(person.name, "")}).encode() + b"\n"
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    for _ in range(50):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(running.run / "fork.sock"))
+            caller.sendall(request)
+            time.sleep(0.01)
+    wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= before + 3, 20)
+    running.stop(person.name)
+
+
+def test_a_traced_server_holds_up_nobody(running: Service, person: Account, account: Callable[..., Account]) -> None:
+    """A tracer among the user's own processes keeps his ended server from being waited for; others start meanwhile."""
+    notebook = running.start(person.name)
+    code = (
+        "import ctypes, os, time\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    libc = ctypes.CDLL(None, use_errno=True)\n"
+        f"    r = libc.ptrace(0x4206, {notebook.pid}, 0, 0)\n"
+        "    time.sleep(60)\n"
+        "    os._exit(0)\n"
+        "time.sleep(1)\nprint('traced')"
+    )
+    assert "traced" in notebook.kernel().run(code)
+    other = account().name
+    began = time.monotonic()
+    running.api("DELETE", f"/users/{person.name}/server")
+    assert running.start(other).kernel().run("1 + 1") == "2"
+    assert time.monotonic() - began < 20
+    wait_until(lambda: not running.server(person.name), 40)
+    running.stop(other)
+
+
+def test_deep_and_many_folders_of_a_user_hold_up_nobody(running: Service, person: Account) -> None:
+    """What he puts into his runtime folder is removed without the fork server waiting, and without an end to it."""
+    kernel = running.start(person.name).kernel()
+    code = (
+        "import os\n"
+        "os.chdir(os.environ['JUPYTER_RUNTIME_DIR'])\n"
+        "for _ in range(3000):\n"
+        "    os.mkdir('d'); os.chdir('d')\n"
+        "print('deep')"
+    )
+    assert "deep" in kernel.run(code)
+    pid = running.part("fork-server")
+    running.stop(person.name)
+    assert running.part("fork-server") == pid
+    wait_until(lambda: list(running.site.servers.iterdir()) == [], 30)
+
+
+def test_two_servers_never_share_a_log(running: Service) -> None:
+    """`ada`'s server `second` and the user `ada.second` write to two files."""
+    from hubwright.engines.local.launch import log_path
+
+    assert log_path(running.site, "ada", "second") != log_path(running.site, "ada.second", "")
