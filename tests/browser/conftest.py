@@ -54,7 +54,7 @@ class Person:
 
     def lab(self) -> Page:
         """Wait until JupyterLab can be used."""
-        self.page.wait_for_selector(".jp-Launcher-body .jp-LauncherCard, .jp-NotebookPanel")
+        self.page.wait_for_selector(".jp-LauncherCard:visible, .jp-NotebookPanel:visible")
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
         return self.page
 
