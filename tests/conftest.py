@@ -136,3 +136,11 @@ def wait_until(true: Callable[[], object], seconds: float = 20) -> None:
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {true}"
         time.sleep(0.05)
+
+
+def measured(measure: Callable[[], float], enough: float) -> list[float]:
+    """Measure up to five times, until `enough` is reached: on a busy machine a process gets less than it may have."""
+    found: list[float] = []
+    while len(found) < 5 and (not found or max(found) < enough):
+        found.append(measure())
+    return found

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from hubwright.errors import MachineError
 
@@ -34,11 +35,26 @@ class Limits:
     processes: int | None = None
     """Processes and threads together."""
 
+    def within(self, allowed: Limits) -> Limits:
+        """Return the smaller of each; what is not limited here is limited as there."""
+        return Limits(
+            _smaller(self.memory, allowed.memory),
+            _smaller(self.cpu, allowed.cpu),
+            _smaller(self.processes, allowed.processes),
+        )
+
     @property
     def wanted(self) -> tuple[str, ...]:
         """The controllers without which these limits would be words."""
         values = zip(CONTROLLERS, (self.memory, self.cpu, self.processes), strict=True)
         return tuple(name for name, value in values if value is not None)
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _smaller(one: _Number | None, other: _Number | None) -> _Number | None:
+    return other if one is None else one if other is None else min(one, other)
 
 
 @dataclass(frozen=True)

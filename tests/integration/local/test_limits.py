@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from tests.conftest import Account, wait_until
+from tests.conftest import Account, measured, wait_until
 from tests.running import Kernel, Notebook, Service
+
+from hubwright.fields import server_key
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -85,7 +88,9 @@ def test_the_processor_is_capped_within_a_tenth(notebook: Notebook) -> None:
         "if pid == 0: os._exit(min(255, int(used * 50)))\n"
         "_, s = os.waitpid(pid, 0)\nprint((used + os.waitstatus_to_exitcode(s) / 50) / 4)"
     )
-    assert notebook.kernel().value(code) == pytest.approx(0.5, rel=0.12)
+    kernel = notebook.kernel()
+    shares = measured(lambda: float(kernel.value(code)), 0.5 * 0.9)
+    assert max(shares) == pytest.approx(0.5, rel=0.12), shares
 
 
 def test_processes_are_capped(notebook: Notebook) -> None:
@@ -101,13 +106,33 @@ def test_the_server_knows_its_limits(notebook: Notebook) -> None:
     assert notebook.kernel().run(code).split() == [str(400 * 2**20), "0.5"]
 
 
+def test_a_hub_that_asks_for_no_limits_gets_them_all_the_same(notebook: Notebook) -> None:
+    """The fork server reads hub.yaml's limits from root's own policy, not from the hub's request."""
+    import socket
+
+    run, name = notebook.service.run, notebook.user
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(30)
+        caller.connect(str(run / "start.sock"))
+        caller.sendall(json.dumps({"user": name, "server": "greedy", "env": {}, "limits": {}}).encode() + b"\n")
+        assert json.loads(caller.makefile("rb").readline())["ok"]
+        key = server_key(name, "greedy")
+        found = [Path(path).read_text().strip() for path in _memory_limits(key)]
+        assert found == [str(400 * 2**20)]
+
+
+def _memory_limits(key: str) -> list[Path]:
+    root = Path("/sys/fs/cgroup")
+    names = ("memory.max", "memory.limit_in_bytes")
+    return [path / name for path in root.rglob(key) for name in names if (path / name).exists()]
+
+
 def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
     """Not a process, not one that detached itself, not a control group, not a folder."""
     marker = "hwt-stray"
     notebook.kernel().run(
         "import subprocess; p = subprocess.Popen(['bash', '-c', 'exec -a hwt-stray sleep 300'], start_new_session=True)"
     )
-    from pathlib import Path
 
     def strays() -> list[str]:
         found = []

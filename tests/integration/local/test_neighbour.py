@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import signal
+import socket
+import stat
 import subprocess
 import textwrap
 from collections.abc import Callable
@@ -12,9 +16,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Account
-from tests.running import Kernel, Service
+from tests.running import Died, Kernel, Service
 
 from hubwright.fields import server_key
+from hubwright.machine.process import Process
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -59,7 +64,7 @@ def as_user(account: Account, code: str, *words: str) -> Any:
 def test_he_cannot_connect_to_any_socket_of_the_service(kernel: Kernel, mallory: Account) -> None:
     """Hub, fork server, account helper, Alice's server: the kernel refuses the connection itself."""
     run = kernel.notebook.service.run
-    sockets = [str(path) for path in run.rglob("*.sock")]
+    sockets = [str(path) for path in run.rglob("*.sock") if path.name != "api.sock"]
     assert {Path(path).name for path in sockets} >= {"hub.sock", "fork.sock", "start.sock", "account.sock", "http.sock"}
     code = """
         import json, socket, sys
@@ -107,7 +112,7 @@ def test_every_listening_port_refuses_him(kernel: Kernel, alice: Account, mallor
     service = kernel.notebook.service
     tree = _tree(service.process.pid if service.process else 0)
     listening = _tcp_listeners(tree)
-    assert len(listening) == 2, listening
+    assert listening == {service.port}
     code = """
         import http.client, json, sys
         base, got = sys.argv[1], {}
@@ -122,6 +127,122 @@ def test_every_listening_port_refuses_him(kernel: Kernel, alice: Account, mallor
     seen = as_user(mallory, code, kernel.notebook.base, *map(str, sorted(listening)))
     assert {path: status for path, status in seen.items() if status == 200 or status >= 500} == {}
     assert {status for path, status in seen.items() if "/api/kernels" in path} <= {403, 404, 302}
+
+
+def test_the_socket_that_all_may_use_passes_the_api_only(kernel: Kernel, mallory: Account) -> None:
+    """Every server asks the hub there; without a token there is nothing to be had."""
+    service = kernel.notebook.service
+    code = """
+        import http.client, json, socket, sys
+        got = {}
+        for path in sys.argv[2:]:
+            c = http.client.HTTPConnection("localhost", timeout=20)
+            c.sock = socket.socket(socket.AF_UNIX)
+            c.sock.connect(sys.argv[1])
+            c.request("GET", path)
+            got[path] = c.getresponse().status
+        print(json.dumps(got))
+    """
+    api = ["/hub/api/users", "/hub/api/user", "/hub/api/info"]
+    closed = ["/", "/hub/login", "/hub/home", kernel.notebook.base + "api/kernels", "/hub/api/../login"]
+    seen = as_user(mallory, code, str(service.site.api_socket), *api, *closed)
+    assert {seen[path] for path in api} <= {401, 403}
+    assert {seen[path] for path in closed} == {404}
+
+
+def test_nobody_can_stand_in_for_the_hub_while_it_is_stopped(
+    service: Callable[..., Service], alice: Account, mallory: Account
+) -> None:
+    """Notebooks outlive `up --keep`, and an `up` and a Caddy that are killed: their tokens go to nobody else."""
+    running = service().up("--keep")
+    notebook = running.start(alice.name)
+    code = """
+        import json, os, socket, sys
+        path, got = sys.argv[1], []
+        for name, attempt in {
+            "bound": lambda: socket.socket(socket.AF_UNIX).bind(path),
+            "removed": lambda: os.unlink(path),
+            "moved": lambda: os.rename(path, path + "x"),
+            "made another": lambda: socket.socket(socket.AF_UNIX).bind(path + "x"),
+            "moved the folder": lambda: os.rename(os.path.dirname(path), os.path.dirname(path) + "x"),
+            "changed the mode": lambda: os.chmod(path, 0o600),
+            "linked": lambda: os.symlink("/tmp", path + "y"),
+            "connected": lambda: socket.socket(socket.AF_UNIX).connect(path),
+        }.items():
+            try:
+                attempt()
+                got.append(name)
+            except OSError:
+                pass
+        print(json.dumps(got))
+    """
+    api = running.site.api_socket
+    assert (
+        notebook.kernel()
+        .value("import json, os; print(json.dumps(os.environ['JUPYTERHUB_API_URL']))")
+        .startswith("http+unix://")
+    )
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        caddy = Process.of(running.part("caddy"))
+        hub = Process.of(running.part("hub"))
+        assert caddy and hub
+        running.down(number)
+        for part in (caddy, hub):
+            part.stop(0)
+        assert [one["user"] for one in running.listed()] == [alice.name]  # still running
+        assert (api.lstat().st_uid, stat.S_ISSOCK(api.lstat().st_mode)) == (0, True)
+        assert as_user(mallory, code, str(api)) == []
+        assert _tcp_listeners(_tree(running.part("fork-server"))) == set()
+        running.up("--keep")
+        assert notebook.ask("GET", "api/contents").status_code == 200  # the server asks the hub whose token this is
+    running.down()
+
+
+def test_what_the_hubs_account_leaves_in_the_sockets_place_is_replaced(service: Callable[..., Service]) -> None:
+    """A socket of its own or a link; a folder, which is not removed, is told."""
+    running = service()
+    running.up().down()
+    api, hub = running.run / "api.sock", pwd.getpwnam("hubwright").pw_uid
+    with socket.socket(socket.AF_UNIX) as other:
+        api.unlink()
+        other.bind(str(api))
+        os.chown(api, hub, hub)
+        running.up()
+        assert api.lstat().st_uid == 0
+        assert json.loads(running.cli("status", "--json", check=False).stdout)["users"] is not None
+        running.down()
+    api.unlink()
+    api.symlink_to("/var/lib/hwt-nothing")
+    running.up().down()
+    assert stat.S_ISSOCK(api.lstat().st_mode)
+    api.unlink()
+    api.mkdir()
+    with pytest.raises(Died, match="Move away what is there"):
+        running.up()
+    api.rmdir()
+
+
+def test_the_command_line_reads_no_other_file_for_its_token(service: Callable[..., Service]) -> None:
+    """The hub's account may put anything there, and root reads it: a link, a pipe, another's file, two lines."""
+    running = service().up()
+    token = running.state / "secrets" / "cli.token"
+    kept = token.with_name("kept")
+    token.rename(kept)
+    for make in (
+        lambda: token.symlink_to("/etc/shadow"),
+        lambda: os.mkfifo(token),
+        lambda: token.mkdir(),
+        lambda: (token.write_text("a" * 64), os.chown(token, 1, 1)),
+        lambda: os.link("/etc/hostname", token),
+        lambda: (token.write_text("a\nHost: b"), os.chown(token, kept.stat().st_uid, -1)),
+    ):
+        make()
+        done = running.cli("token", "root", check=False)
+        assert done.returncode == 77, done.stderr
+        assert "cli.token" in done.stderr and "Traceback" not in done.stderr
+        token.rmdir() if token.is_dir() else token.unlink()
+    kept.rename(token)
+    running.down()
 
 
 def test_his_token_opens_nothing_of_hers(kernel: Kernel, alice: Account, mallory: Account) -> None:
@@ -218,8 +339,6 @@ def test_root_and_system_accounts_get_no_server(kernel: Kernel) -> None:
     "line", [b"\n", b"{}\n", b"[]\n", b"nonsense\n", b'{"user":5}\n', b'{"user":"a\\u0000b"}\n', b"x" * 300_000, b""]
 )
 def test_nonsense_on_its_sockets_leaves_the_fork_server_well(kernel: Kernel, line: bytes) -> None:
-    import socket
-
     run = kernel.notebook.service.run
     for name in ("fork.sock", "start.sock"):
         with socket.socket(socket.AF_UNIX) as caller:
@@ -260,8 +379,6 @@ def test_a_dead_servers_address_cannot_be_taken(kernel: Kernel, mallory: Account
 
 def test_a_reused_pid_is_not_taken_for_a_server(kernel: Kernel, mallory: Account) -> None:
     """The fork server knows its servers by pid and start time: a record with another start time is not adopted."""
-    from hubwright.machine.process import Process
-
     real = Process.of(kernel.notebook.pid)
     assert real
     assert not Process(real.pid, real.started - 1).alive()

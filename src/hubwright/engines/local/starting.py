@@ -7,7 +7,7 @@ import os
 import pwd
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from nbformat.validator import get_validator
@@ -66,7 +66,8 @@ def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent:
 
 def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> None:
     wanted = launch.Launch.parse(wire.receive(caller, 5))
-    account = _account(site, wanted.user)
+    account, allowed = _account(site, wanted.user)
+    wanted = replace(wanted, limits=wanted.limits.within(allowed))
     launch.check_home(account)
     if missing := hierarchy.missing(wanted.limits):
         raise MachineError(f"{wanted.user}'s server is not started: {missing}.", remedy="Leave that limit out.")
@@ -104,15 +105,20 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     server.serve(listener, caller, kernels, [*server.node_roots(MACHINE.npm_prefix), *wanted.args])
 
 
-def _account(site: Site, user: str) -> pwd.struct_passwd:
+def _account(site: Site, user: str) -> tuple[pwd.struct_passwd, cgroups.Limits]:
+    """Return the account, and what root allows a server of it whatever the hub asks for."""
     account = policy.find_account(user)
     if account is None:
         raise Refused(f"This machine has no account {user!r}.")
     if site.privileged:
-        refusal = policy.may_serve(policy.Policy.load(site.policy), account, policy.group_names(account))
+        rule = policy.Policy.load(site.policy)
+        refusal = policy.may_serve(rule, account, policy.group_names(account))
         if refusal:
             raise refusal
-    elif account.pw_uid != os.getuid():
+        memory, cpu, processes = (rule.limits[name] for name in ("memory", "cpu", "processes"))
+        whole = (None if value is None else int(value) for value in (memory, processes))
+        return account, cgroups.Limits(next(whole), cpu, next(whole))
+    if account.pw_uid != os.getuid():
         me = pwd.getpwuid(os.getuid()).pw_name
         raise Refused(f"Only {me} can have a server here: the service was not started by root.")
-    return account
+    return account, cgroups.Limits()
