@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from hubwright.errors import MachineError
 from hubwright.machine.files import write_atomically
 
 LIMIT = 5 * 2**20
@@ -43,13 +45,14 @@ def follow(path: Path) -> Iterator[str]:
 def bound(folders: Iterable[Path], limit: int = LIMIT) -> list[Path]:
     """Copy and truncate every log above `limit` bytes in `folders`; return those.
 
-    The writers append (O_APPEND) and need not know. What they write between copy and truncation is lost.
+    The writers append (O_APPEND) and need not know. What they write between copy and truncation is lost, and all of it
+    where no copy can be made, as on a full disk: the logs are bounded in any case. What cannot be cut is left.
     """
     cut = []
     for folder in folders:
         try:
             logs = [path for path in folder.iterdir() if path.suffix == ".log"]
-        except FileNotFoundError:
+        except OSError:
             continue
         cut += [path for path in logs if _cut(path, limit)]
     return cut
@@ -64,7 +67,11 @@ def _cut(path: Path, limit: int) -> bool:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size <= limit:
             return False
-        file.seek(found.st_size - limit)
-        write_atomically(path.with_name(path.name + ".1"), file.read(limit), 0o600, durable=False)
-        os.ftruncate(file.fileno(), 0)
+        try:
+            file.seek(found.st_size - limit)
+            with suppress(MachineError):
+                write_atomically(path.with_name(path.name + ".1"), file.read(limit), 0o600, durable=False)
+            os.ftruncate(file.fileno(), 0)
+        except OSError:  # of one file: the others are cut all the same
+            return False
         return True

@@ -52,7 +52,8 @@ class Watch:
 
     `ledger` is where pid and start time of every part are noted, so that another `Watch`, after this one was
     killed, finds them. `wakeup` is a descriptor that ends a wait when it can be read. With `reap` the ended
-    children that are no parts (orphans of the parts; see PR_SET_CHILD_SUBREAPER) are waited for as well.
+    children that are no parts (orphans of the parts; see PR_SET_CHILD_SUBREAPER) are waited for as well. A ledger that
+    cannot be written, as on a full disk, is told once and tried again at every step.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class Watch:
         self._reap = reap
         self._kept: dict[str, _Kept] = {}
         self._noted = read_ledger(ledger)
+        self._behind = False
+        """Whether the ledger could not be written since something changed."""
 
     def start(self, parts: Sequence[Part]) -> list[str]:
         """Adopt every part that runs with the same fingerprint, start the others; return the names of the adopted.
@@ -113,7 +116,7 @@ class Watch:
             if kept.process is None and kept.due <= time.monotonic():
                 self._spawn(kept)
                 changed = True
-        if changed:
+        if changed or self._behind:
             self._note()
 
     def until(self, condition: Callable[[], bool], timeout: float, *, interval: float = 0.05) -> bool:
@@ -225,7 +228,14 @@ class Watch:
             for name, kept in self._kept.items()
             if kept.process is not None
         }
-        write_atomically(self._ledger, json.dumps(entries), 0o644, durable=False)
+        try:
+            write_atomically(self._ledger, json.dumps(entries), 0o644, durable=False)
+        except MachineError as error:
+            if not self._behind:
+                self._voice.warn(f"{error} Until then a new start of this service would not find what runs.")
+            self._behind = True
+        else:
+            self._behind = False
 
 
 def read_ledger(path: Path) -> dict[str, tuple[Process, str]]:

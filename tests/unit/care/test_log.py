@@ -1,6 +1,9 @@
 """Logs are bounded, and their ends can be read."""
 
 import os
+import subprocess
+
+import pytest
 
 from hubwright.care.log import bound, follow, last_lines
 
@@ -51,3 +54,36 @@ def test_following_shows_what_is_added_also_after_a_cut(tmp_path):
     assert next(news) == ""
     path.write_text("again\n")
     assert next(news) == "again\n"
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A disk of 64 KB with two logs on it, and no room for more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", disk], check=True)
+    try:
+        (disk / "a.log").write_bytes(b"a" * 16384)
+        with pytest.raises(OSError), (disk / "b.log").open("wb", buffering=0) as log:
+            while log.write(b"b" * 4096):
+                pass
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.root
+def test_on_a_full_disk_logs_are_cut_without_a_copy(full_disk):
+    assert sorted(bound([full_disk], limit=12288)) == [full_disk / "a.log", full_disk / "b.log"]
+    assert [(full_disk / name).stat().st_size for name in ("a.log", "b.log")] == [0, 0]
+    assert [path.name for path in full_disk.iterdir() if path.name.startswith(".")] == []
+    (full_disk / "room").write_bytes(b"x" * 4096)
+
+
+def test_a_log_that_cannot_be_copied_is_cut_and_does_not_stop_the_others(tmp_path):
+    for name in ("a.log", "b.log", "c.log"):
+        (tmp_path / name).write_bytes(b"x" * 200)
+    (tmp_path / "b.log.1").mkdir()
+    assert len(bound([tmp_path / "a.log", tmp_path], limit=100)) == 3  # the first of them is no folder
+    assert [(tmp_path / name).stat().st_size for name in ("a.log", "b.log", "c.log")] == [0, 0, 0]
+    assert (tmp_path / "c.log.1").stat().st_size == 100

@@ -149,3 +149,22 @@ def test_what_is_forgotten_runs_on_and_is_found_again(watch, program):
     kept.forget()
     assert process.alive()
     assert watch().start([program()]) == ["thing"]
+
+
+def test_a_ledger_that_cannot_be_written_is_told_once_and_caught_up_with(watch, program, voice, tmp_path):
+    """As on a full /run: what runs is kept running."""
+    ledger = tmp_path / "parts.json"
+    ledger.mkdir()
+    kept = watch()
+    kept.start([program()])
+    first = kept.process("thing")
+    first.signal(signal.SIGKILL)
+    assert kept.until(lambda: kept.process("thing") not in {first, None}, 10)
+    assert [text for text in voice.warned if "Cannot write" in text] == [voice.warned[0]]
+    ledger.rmdir()
+    kept.step(0)
+    assert json.loads(ledger.read_text())["thing"]["pid"] == kept.process("thing").pid
+    ledger.unlink()
+    ledger.mkdir()
+    assert kept.stop("thing")
+    ledger.rmdir()
