@@ -17,7 +17,7 @@ from hubwright.fields import Site
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="A user, USER.SERVER, or a part such as hub or caddy.")] = "",
+    name: Annotated[str, typer.Argument(help="A user, USER@SERVER, or a part such as hub or caddy.")] = "",
     follow_: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on printing what is added, until Ctrl-C.")
     ] = False,
@@ -49,7 +49,7 @@ def logs(
 
 
 def _find(site: Site, name: str) -> list[Path]:
-    """The logs that `name` stands for; a user's are `USER.log` and `USER.SERVER.log`."""
+    """The logs that `name` stands for; a user's are `USER.log` and `USER@SERVER.log`, and no user's name has an @."""
     parts_folder, users_folder = log_folders(site)
     try:
         parts = {path.stem: path for path in sorted(parts_folder.glob("*.log"))}
@@ -67,7 +67,7 @@ def _find(site: Site, name: str) -> list[Path]:
         return list(parts.values())
     if name in parts:
         return [parts[name]]
-    if found := [path for stem, path in users.items() if stem == name or stem.startswith(f"{name}.")]:
+    if found := [path for stem, path in users.items() if stem == name or stem.startswith(f"{name}@")]:
         return found
     raise Refused(
         f'There is no log of "{name}".', remedy=perhaps(name, [*parts, *users]) or f"There is: {_list(parts)}."
