@@ -16,6 +16,7 @@ from tests.conftest import wait_until
 from hubwright.errors import MachineError
 from hubwright.machine import cgroups
 from hubwright.machine.cgroups import Limits
+from tests.conftest import measured
 
 V2 = "29 23 0:26 / {mount} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (

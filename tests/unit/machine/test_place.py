@@ -1,10 +1,8 @@
 """Every command finds the same places, and what is written of them is read again."""
 
-import json
 import os
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,15 +74,8 @@ def test_nonsense_to_listen_on_is_refused(listen):
         split_listen(listen)
 
 
-def test_the_noted_internal_port_is_found_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("hubwright.machine.place.run_folder", lambda state, privileged: tmp_path)
-    assert place(":1", None, None, tmp_path).internal_port == 0
-    (tmp_path / "ports.json").write_text(json.dumps({"internal": 4242}))
-    assert place(":1", None, None, tmp_path).internal_port == 4242
-
-
 def test_a_site_is_read_as_it_was_written(tmp_path):
-    site = replace(place("127.0.0.1:8000", None, None, tmp_path), internal_port=7)
+    site = place("127.0.0.1:8000", "https://h/x/", tmp_path / "hub.yaml", tmp_path)
     site_file.save(site, tmp_path / "site.json")
     assert site_file.load(tmp_path / "site.json") == site
     assert (tmp_path / "site.json").stat().st_mode & 0o777 == 0o644
