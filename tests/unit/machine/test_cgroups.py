@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import wait_until
+from tests.conftest import measured, wait_until
 
 from hubwright.errors import MachineError
 from hubwright.machine import cgroups
 from hubwright.machine.cgroups import Limits
-from tests.conftest import measured
 
 V2 = "29 23 0:26 / {mount} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (
