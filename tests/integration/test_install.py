@@ -1,0 +1,204 @@
+"""From nothing to a page: `./up` in a checkout as root, what it says when it cannot, and `hubwright up` without a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.conftest import Account, wait_until
+from tests.integration.auth.hub import Browser
+from tests.running import PREFIX, Service, port
+
+ROOT = Path(__file__).parents[2]
+NEEDED = ("src", "tools", "up", "pyproject.toml", "README.md", "LICENSE")
+YAML = """\
+hub: {listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+"""
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder where root may install, and which everybody may read."""
+    made = Path(tempfile.mkdtemp(prefix="hwt-", dir="/opt"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def checkout(folder: Path) -> Path:
+    """A copy of what a checkout needs."""
+    copy = folder / "checkout"
+    copy.mkdir()
+    for name in NEEDED:
+        subprocess.run(["cp", "-r", ROOT / name, copy / name], check=True)
+    subprocess.run(["chown", "-R", "root:root", copy], check=True)
+    return copy
+
+
+def pip_settings() -> dict[str, str]:
+    """How this machine reaches a package index."""
+    names = re.compile(r"PIP_\w+|\w+_proxy|SSL_CERT_FILE", re.IGNORECASE)
+    return {name: value for name, value in os.environ.items() if names.fullmatch(name)}
+
+
+def link(source: str, target: str) -> None:
+    """Link a file where that can be done, for speed: pip replaces files and changes none in place."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+@dataclass
+class FromCheckout(Service):
+    """`./up` instead of `hubwright up`."""
+
+    checkout: Path = Path()
+    environment: Path = Path()
+
+    def command(self, *words: str) -> list[str]:
+        command, *options = super().command(*words)
+        return [str(self.checkout / "up"), *options[1:]] if words[0] == "up" else [command, *options]
+
+    def env(self) -> dict[str, str]:
+        return {**super().env(), **pip_settings(), "HUBWRIGHT_ENVIRONMENT": str(self.environment)}
+
+
+def test_up_installs_once_and_starts_from_there(checkout: Path, folder: Path) -> None:
+    """The environment begins with what Hubwright depends on, so that only Hubwright itself is built and installed."""
+    environment = folder / "env"
+    shutil.copytree(PREFIX, environment, symlinks=True, copy_function=link)
+    for mark in (*environment.glob("*.stamp"), *environment.glob("*.log")):
+        mark.unlink()
+    number = port()
+    service = FromCheckout(
+        folder, YAML.replace("{port}", str(number)), number, checkout=checkout, environment=environment
+    )
+    try:
+        service.up(wait=150)
+        assert f"Installing Hubwright into {environment} (once" in service.output()
+        command_line = Path(f"/proc/{service.part('hub')}/cmdline").read_bytes().split(b"\0")
+        assert command_line[0] == os.fsencode(environment / "bin" / "python")
+        assert service.down() == 0
+        (folder / "up.log").unlink()
+        began = time.monotonic()
+        service.up()
+        assert time.monotonic() - began < 30
+        assert "Installing" not in service.output()
+        assert "Bringing" not in service.output()
+        assert service.down() == 0
+    finally:
+        service.clean()
+
+
+def standing_in(python: str) -> str:
+    """Return shell words that put something else in the place of Python, for one process and its children."""
+    return f"mount --make-rprivate / && {python} && exec ./up"
+
+
+def test_without_python_it_says_what_to_install(checkout: Path, folder: Path) -> None:
+    pythons = {Path(path).resolve() for name in ("/usr/bin", "/usr/local/bin") for path in Path(name).glob("python3*")}
+    hidden = " && ".join(f"mount --bind /bin/false '{path}'" for path in pythons if path.is_file())
+    done = run(["unshare", "--mount", "sh", "-c", standing_in(hidden)], checkout, folder / "env")
+    assert done.returncode == 1
+    assert "./up: No Python 3.11 or newer was found that belongs to the system." in done.stderr
+    assert "apt install python3" in done.stderr
+    assert not (folder / "env").exists()
+
+
+def test_without_venv_it_says_what_to_install(checkout: Path, folder: Path) -> None:
+    """Debian keeps `ensurepip` in a package of its own."""
+    broken = folder / "ensurepip"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError\n")
+    find = "from importlib.util import find_spec; print(find_spec('ensurepip').submodule_search_locations[0])"
+    packages = " && ".join(
+        f"""mount --bind {broken} "$({python} -I -c "{find}")" """
+        for python in ("/usr/bin/python3", "/usr/local/bin/python3")
+        if Path(python).exists()
+    )
+    done = run(["unshare", "--mount", "sh", "-c", standing_in(packages)], checkout, folder / "env")
+    assert done.returncode == 1
+    assert "has no venv module." in done.stderr
+    assert "apt install python3-venv" in done.stderr
+
+
+def test_where_it_may_not_write_it_says_so(checkout: Path, account: Callable[..., Account]) -> None:
+    ada = account()
+    done = run([str(checkout / "up")], checkout, checkout / ".venv", ada)
+    assert done.returncode == 1
+    assert f"./up: Cannot write in {checkout}." in done.stderr
+    assert "copy the checkout to a folder of your own" in done.stderr
+
+
+def run(
+    argv: list[str], checkout: Path, environment: Path, account: Account | None = None
+) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HUBWRIGHT_ENVIRONMENT": str(environment)}
+    who = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+    return subprocess.run(argv, cwd=checkout, env=env, capture_output=True, text=True, timeout=60, **who)
+
+
+def test_up_in_an_empty_folder_prints_the_link_of_the_first_admin(account: Callable[..., Account]) -> None:
+    """No hub.yaml, no root: defaults, and whoever started it is the admin."""
+    try:
+        httpx.get("http://127.0.0.1:8000/", timeout=5)
+        pytest.skip("something answers on port 8000, which is the default")
+    except httpx.HTTPError:
+        pass
+    ada = account()
+    folder = ada.home / "empty"
+    folder.mkdir()
+    os.chown(folder, ada.uid, ada.gid)
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(ada.home), "LANG": "C.UTF-8"}
+    out = (ada.home / "up.log").open("wb")
+    with (
+        out,
+        subprocess.Popen(
+            [f"{sys.prefix}/bin/hubwright", "up"],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            user=ada.uid,
+            group=ada.gid,
+            extra_groups=[],
+        ) as process,
+    ):
+        browser = Browser("http://127.0.0.1:8000")
+        try:
+            told = ada.home / "up.log"
+            wait_until(lambda: "token=" in told.read_text() or process.poll() is not None, 60)
+            text = told.read_text()
+            assert f"only {ada.name} is served" in text
+            assert "http://127.0.0.1:8000/" in text.splitlines()
+            link = re.search(rf"http\S+/hub/claim\?user={ada.name}&token=\S+", text)
+            assert link, text
+            assert browser.claim(dict(httpx.URL(link[0]).params), "correct horse").status_code == 302
+            assert browser.who() == ada.name
+            assert (folder / ".hubwright").stat().st_mode & 0o777 == 0o700
+            assert sorted(os.listdir(folder)) == [".hubwright"]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(40) == 0
+        finally:
+            browser.client.close()
+            if process.poll() is None:
+                process.terminate()
+                process.wait(40)
+            shutil.rmtree(f"/tmp/hubwright-{ada.uid}", ignore_errors=True)
