@@ -81,7 +81,7 @@ class Caddy:
         self.port = sockets[0].getsockname()[1]
         prefix = Path(sys.prefix)
         self.site = Site(
-            None, work / "state", work, prefix, "", False, ("127.0.0.1", self.port), f"http://127.0.0.1:{self.port}/", 0
+            None, work / "state", work, prefix, "", False, ("127.0.0.1", self.port), f"http://127.0.0.1:{self.port}/"
         )
         self.table = Table(self.site.routes, self.site.servers, "/")
         fds = [item.fileno() for item in sockets]

@@ -136,18 +136,11 @@ class Site:
     listen: tuple[str, int]
     public_url: str
     """How browsers reach it, with a trailing slash."""
-    internal_port: int
-    """Caddy's second listener, on 127.0.0.1: how servers and services reach the hub, also while it restarts."""
 
     @property
     def base_url(self) -> str:
         """The path part of the public address, `/` or `/name/`."""
         return "/" + "/".join(self.public_url.split("/")[3:])
-
-    @property
-    def hub_api_url(self) -> str:
-        """The hub's REST API as this machine reaches it, without a trailing slash."""
-        return f"http://127.0.0.1:{self.internal_port}{self.base_url}hub/api"
 
     @property
     def secrets(self) -> Path:
@@ -173,6 +166,15 @@ class Site:
     def hub_socket(self) -> Path:
         """The hub's own listener; only Caddy's account may connect."""
         return self.run / "hub.sock"
+
+    @property
+    def api_socket(self) -> Path:
+        """Caddy's second listener: how servers and services reach the hub's API, also while the hub restarts.
+
+        Everybody may connect. `up` makes it, as root where it can, and it stays where it is when the service ends, so
+        that nobody else can stand there for those who send their tokens to it.
+        """
+        return self.run / "api.sock"
 
     @property
     def fork_socket(self) -> Path:

@@ -31,7 +31,6 @@ def site(path: Path, listen: str, url: str | None) -> Site:
         privileged=privileged,
         listen=split_listen(listen),
         public_url=url or f"http://{listen}/",
-        internal_port=4321,
     )
 
 

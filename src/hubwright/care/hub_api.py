@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import socket
+import stat
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from hubwright.errors import NotRunning, Refused
 from hubwright.fields import Site
+from hubwright.machine import wire
+from hubwright.machine.files import Owner
 
 _PAGINATED = "application/jupyterhub-pagination+json"
 
@@ -25,7 +30,7 @@ class HubApi:
         """Send a request below `/hub/api`; return the answer's JSON, None when it is empty."""
         token = self._token()
         headers = {"Authorization": f"token {token}", "Content-Type": "application/json", "Accept": _PAGINATED}
-        connection = http.client.HTTPConnection("127.0.0.1", self._site.internal_port, timeout=self._timeout)
+        connection = _Connection(self._site, self._timeout)
         try:
             content = None if body is None else json.dumps(body)
             connection.request(method, f"{self._site.base_url}hub/api{path}", content, headers)
@@ -61,13 +66,45 @@ class HubApi:
         return str(self.ask("POST", f"/users/{quote(user, safe='')}/tokens", body)["token"])
 
     def _token(self) -> str:
+        """Read the token, of which only the file itself is trusted: the hub's account can put others in its place."""
         path = self._site.secrets / "cli.token"
+        owner = Owner.of(self._site.account).uid if self._site.privileged else os.geteuid()
         try:
-            return path.read_text().strip()
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = os.fstat(descriptor)
+                ours = stat.S_ISREG(found.st_mode) and found.st_uid == owner
+                token = os.read(descriptor, 1000).decode("ascii", "replace").strip() if ours else ""
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             raise NotRunning("No service runs here.", where=str(path), remedy='Start it: "hubwright up".') from None
         except PermissionError:
             raise Refused("Only whoever runs this service may do that.", where=str(path), remedy="Use sudo.") from None
+        except OSError as error:
+            raise Refused(f"This file cannot be read: {error.strerror}.", where=str(path)) from error
+        if not (token.isascii() and token.isalnum()):
+            raise Refused(
+                "This is not the token that Hubwright made.",
+                where=str(path),
+                remedy='Remove it, then start "hubwright up" again.',
+            )
+        return token
+
+
+class _Connection(http.client.HTTPConnection):
+    """To the hub's API, through Caddy, which waits for a hub that restarts."""
+
+    def __init__(self, site: Site, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = site.api_socket
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+        if (uid := wire.peer(self.sock)) not in {0, os.geteuid()}:
+            raise ConnectionRefusedError(f"user {uid} listens on {self._path}")
 
 
 def _message(text: bytes) -> str:

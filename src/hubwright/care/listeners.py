@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 from hubwright.errors import MachineError
 from hubwright.fields import Site
-from hubwright.machine import ports
-from hubwright.machine.files import write_atomically
+from hubwright.machine import ports, wire
 from hubwright.machine.process import Process
 from hubwright.machine.sockets import listeners_of
 
@@ -20,27 +20,26 @@ PUBLIC, INTERNAL = 60, 61
 
 @dataclass(frozen=True)
 class Listeners:
-    """The public and the internal socket, under the descriptors PUBLIC and INTERNAL."""
+    """The public TCP socket and the Unix socket for the hub's API, under the descriptors PUBLIC and INTERNAL."""
 
-    internal_port: int
     recovered: bool
     """Whether both came from a running Caddy, which then need not be stopped."""
 
     def close(self) -> None:
-        """Give the ports back."""
+        """Give the port back. The Unix socket's file stays, deaf, so that its place is not free."""
         os.close(PUBLIC)
         os.close(INTERNAL)
 
 
 def open_listeners(site: Site, caddy: Process | None) -> Listeners:
-    """Take both sockets from `caddy` if it runs and listens there, else bind them; the internal port is noted.
+    """Take both sockets from `caddy` if it runs and listens there, else bind them.
 
-    The internal port stays what it was if it is free, for running notebooks know it.
+    The run folder must be made already: who may write there could stand in for the hub.
     """
     old = listeners_of(caddy) if caddy is not None else {}
     try:
         public = old.get(_plain(site.listen))
-        internal = old.get(("127.0.0.1", site.internal_port))
+        internal = old.get(str(site.api_socket)) if _is_my_socket(site.api_socket) else None
         recovered = public is not None and internal is not None
         if caddy is not None and caddy.alive() and not recovered:
             caddy.stop(5)
@@ -48,8 +47,7 @@ def open_listeners(site: Site, caddy: Process | None) -> Listeners:
                 listener.close()
             public = internal = None
         public = public or ports.listen(*site.listen)
-        internal = internal or _bind_internal(site.internal_port)
-        port = int(internal.getsockname()[1])
+        internal = internal or _listen_for_everybody(site.api_socket)
         os.dup2(public.fileno(), PUBLIC, inheritable=False)
         os.dup2(internal.fileno(), INTERNAL, inheritable=False)
         public.close()
@@ -57,15 +55,26 @@ def open_listeners(site: Site, caddy: Process | None) -> Listeners:
     finally:
         for listener in old.values():
             listener.close()
-    write_atomically(site.run / "ports.json", json.dumps({"internal": port}), 0o644, durable=False)
-    return Listeners(port, recovered)
+    return Listeners(recovered)
 
 
-def _bind_internal(noted: int) -> socket.socket:
+def _listen_for_everybody(path: Path) -> socket.socket:
+    """Bind the Unix socket; whatever file the hub's account may have put in its place goes."""
     try:
-        return ports.listen("127.0.0.1", noted)
-    except MachineError:
-        return ports.listen("127.0.0.1", 0)
+        return wire.listen(path, 0o666, backlog=4096)
+    except OSError as error:
+        raise MachineError(
+            f"Cannot listen on {path}: {error.strerror}.", remedy="Move away what is there, then start again."
+        ) from error
+
+
+def _is_my_socket(path: Path) -> bool:
+    """Whether the file is still a socket that this account made, and not one that was put in its place."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _plain(listen: tuple[str, int]) -> tuple[str, int]:

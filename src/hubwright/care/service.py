@@ -138,7 +138,7 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
     python = str(site.prefix / "bin" / "python")
     make = _Maker(site, package_fingerprint(site.prefix)).make
     checks = health(site)
-    where = json.dumps([site.listen, str(site.state), str(site.run), site.public_url, site.internal_port])
+    where = json.dumps([site.listen, str(site.state), str(site.run), site.public_url])
     account = site.account if site.privileged else None
     here = Path(hubwright.__file__).parent
     parts = [

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hubwright.care import ground
 from hubwright.care.listeners import open_listeners
@@ -36,7 +36,7 @@ class Service:
     """What is supervised; the real one is made by `service.compose`."""
 
     parts: Callable[[Site], Sequence[Part]]
-    """Called once, when both sockets are bound and `internal_port` is known."""
+    """Called once, when both sockets are bound."""
     answers: Callable[[Site], bool]
     """Whether a browser would see the login page now."""
     opened: Callable[[Site], None]
@@ -59,7 +59,6 @@ def up(site: Site, service: Service, voice: Voice, *, keep: bool = False) -> Non
         caddy = noted[CADDY][0] if CADDY in noted else None
         listeners = open_listeners(site, caddy)
         try:
-            site = replace(site, internal_port=listeners.internal_port)
             with Requests.listen() as requests:
                 adopt_orphans()
                 watch = Watch(site.run / LEDGER, voice, wakeup=requests.wakeup, reap=True)

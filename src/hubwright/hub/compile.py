@@ -99,7 +99,7 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "bind_url": f"http://{f'[{host}]' if ':' in host else host}:{port}{site.base_url}",
         "hub_bind_url": unix_url(site.hub_socket, f"{site.base_url}hub/"),
-        "hub_connect_url": f"http://127.0.0.1:{site.internal_port}{site.base_url}hub/",
+        "hub_connect_url": unix_url(site.api_socket, f"{site.base_url}hub/", 80),
         "db_url": f"sqlite:///{site.database}",
         "upgrade_db": True,
         "cookie_secret_file": str(site.secrets / "cookie_secret"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import socket
@@ -22,8 +21,7 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None)
     """Return the `Site` of a service that listens on `listen` ("host:port"); nothing is made on disk.
 
     Without `state` it is `.hubwright/` beside `config`, or here. As root a state folder that the hub's account could
-    not enter, or that lies where others may write, is moved below /var/lib/hubwright. `internal_port` is 0 until
-    `up` has bound one and noted it in `ports.json`.
+    not enter, or that lies where others may write, is moved below /var/lib/hubwright.
     """
     privileged = os.geteuid() == 0
     wanted = (state or (config.parent if config else Path.cwd()) / ".hubwright").absolute().resolve()
@@ -39,7 +37,6 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None)
         privileged=privileged,
         listen=address,
         public_url=_public_url(url, address),
-        internal_port=noted_port(run),
     )
 
 
@@ -91,11 +88,3 @@ def _public_url(url: str | None, address: tuple[str, int]) -> str:
     elif ":" in host:
         host = f"[{host}]"
     return f"http://{host}/" if port == 80 else f"http://{host}:{port}/"
-
-
-def noted_port(run: Path) -> int:
-    """Return the internal port that `up` noted in `run`, 0 when there is none yet."""
-    try:
-        return int(json.loads((run / "ports.json").read_bytes())["internal"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0

@@ -32,7 +32,6 @@ def load(path: Path) -> Site:
             privileged=bool(found["privileged"]),
             listen=(str(host), int(port)),
             public_url=str(found["public_url"]),
-            internal_port=int(found["internal_port"]),
         )
     except FileNotFoundError:
         raise NotRunning("No service runs here.", where=str(path), remedy='Start it with "hubwright up".') from None

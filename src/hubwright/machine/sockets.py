@@ -9,15 +9,17 @@ from pathlib import Path
 
 from hubwright.machine.process import Process
 
+Address = tuple[str, int] | str
+"""Host and port of a TCP socket, or the path of a Unix socket."""
 _PIDFD_GETFD = 438  # the same number on every architecture (pidfd_getfd(2)); Linux 5.6
 
 
-def listeners_of(process: Process) -> dict[tuple[str, int], socket.socket]:
-    """Return copies of the TCP sockets that `process` listens on, by address; empty when it may not be done.
+def listeners_of(process: Process) -> dict[Address, socket.socket]:
+    """Return copies of the sockets that `process` listens on, by address; empty when it may not be done.
 
     Needs the right to trace the process (root; an ordinary user only where Yama's ptrace_scope is 0).
     """
-    found: dict[tuple[str, int], socket.socket] = {}
+    found: dict[Address, socket.socket] = {}
     with process.descriptor() as pidfd:
         if pidfd is None:
             return found
@@ -34,7 +36,8 @@ def listeners_of(process: Process) -> dict[tuple[str, int], socket.socket]:
             listener = _as_listener(copy)
             if listener is None:
                 continue
-            address = listener.getsockname()[:2]
+            name = listener.getsockname()
+            address: Address = name if isinstance(name, str) else tuple(name[:2])
             if address in found:
                 listener.close()
             else:
@@ -43,14 +46,15 @@ def listeners_of(process: Process) -> dict[tuple[str, int], socket.socket]:
 
 
 def _as_listener(descriptor: int) -> socket.socket | None:
-    """Wrap a descriptor when it is a listening TCP socket, close it otherwise."""
+    """Wrap a descriptor when it is a listening stream socket of TCP or with a path, close it otherwise."""
     try:
         candidate = socket.socket(fileno=descriptor)
     except OSError:
         os.close(descriptor)
         return None
-    is_tcp = candidate.family in {socket.AF_INET, socket.AF_INET6} and candidate.type == socket.SOCK_STREAM
-    if is_tcp and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    known = candidate.family in {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
+    stream = known and candidate.type == socket.SOCK_STREAM
+    if stream and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return candidate
     candidate.close()
     return None

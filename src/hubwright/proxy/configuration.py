@@ -47,7 +47,7 @@ def configuration(site: Site, public_fd: int, internal_fd: int) -> dict[str, Any
                     "internal": _server(
                         internal_fd,
                         [
-                            {"match": [_uri(f"^{re.escape(base)}hub/api([/?]|$)")], **_hub(site)},
+                            {"match": [_uri(f"^{re.escape(base)}hub/api([/?]|$)")], **_hub(site, internal=True)},
                             {"handle": [_answer(404, "Not found.\n")]},
                         ],
                         [{"handle": [_answer(503, "The hub does not answer.\n")]}],
@@ -117,9 +117,10 @@ def _found(site: Site, folder: str) -> dict[str, Any]:
     }
 
 
-def _forward(site: Site, dial: str, **more: Any) -> dict[str, Any]:
+def _forward(site: Site, dial: str, *, internal: bool = False, **more: Any) -> dict[str, Any]:
+    """Forward to `dial`; what comes from outside came by HTTPS when the public address says so."""
     request: dict[str, Any] = {"delete": _NOT_TRUSTED}
-    if site.public_url.startswith("https:"):
+    if site.public_url.startswith("https:") and not internal:
         request["set"] = {"X-Forwarded-Proto": ["https"]}
     return {
         "handler": "reverse_proxy",
@@ -131,13 +132,14 @@ def _forward(site: Site, dial: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _hub(site: Site) -> dict[str, Any]:
+def _hub(site: Site, *, internal: bool = False) -> dict[str, Any]:
     """Forward to the hub; while it does not listen, keep trying. What it has begun to read is not sent twice.
 
     Only GET would be repeated after a connection broke, which Caddy's default `retry_match` says as well.
     """
     waiting = {"try_duration": "30s", "try_interval": "100ms"}
-    return {"terminal": True, "handle": [_forward(site, f"unix/{site.hub_socket}", load_balancing=waiting)]}
+    handle = _forward(site, f"unix/{site.hub_socket}", internal=internal, load_balancing=waiting)
+    return {"terminal": True, "handle": [handle]}
 
 
 def _lab(site: Site) -> dict[str, Any]:

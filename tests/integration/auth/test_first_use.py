@@ -31,7 +31,6 @@ def make(folder, port, admin, socket=""):
         privileged=bool(socket),
         listen=("127.0.0.1", port),
         public_url=f"http://127.0.0.1:{port}/",
-        internal_port=port,
     )
     settings = {"Authenticator": {"admin_users": [admin], "allowed_users": [admin]}}
     first_use.configure(first_use.Config(), site, settings)

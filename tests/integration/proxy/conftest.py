@@ -24,6 +24,7 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from hubwright.fields import Site
+from hubwright.machine import wire
 from hubwright.proxy import ENVIRONMENT, configuration
 from hubwright.proxy.table import Table
 
@@ -189,7 +190,10 @@ class Front:
 
     def send(self, request: bytes, *, internal: bool = False) -> Answer:
         """Send bytes; return the first answer."""
-        with socket.create_connection(self.listeners[internal].getsockname(), 40) as connection:
+        listener = self.listeners[internal]
+        with socket.socket(listener.family) as connection:
+            connection.settimeout(40)
+            connection.connect(listener.getsockname())
             connection.sendall(request)
             return read_answer(connection)
 
@@ -218,10 +222,10 @@ def make_front() -> Iterator[Callable[..., Front]]:
 
     def make(base_url: str = "/", hub: bool = True) -> Front:
         run = Path(tempfile.mkdtemp(prefix="hwp-"))
-        listeners = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in range(2)]
-        port, internal = (listener.getsockname()[1] for listener in listeners)
+        listeners = [socket.create_server(("127.0.0.1", 0), backlog=512), wire.listen(run / "api.sock", 0o600)]
+        port = listeners[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}{base_url}"
-        site = Site(None, run / "state", run, Path(sys.prefix), "x", False, ("127.0.0.1", port), url, internal)
+        site = Site(None, run / "state", run, Path(sys.prefix), "x", False, ("127.0.0.1", port), url)
         front = Front(site, listeners, Upstreams())
         made.append(front)
         if hub:

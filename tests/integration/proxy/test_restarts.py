@@ -53,6 +53,20 @@ def test_a_running_hub_that_stops_and_comes_back_answers_all(make_front: Callabl
             assert [future.result(30).status for future in asked] == [200] * 4
 
 
+def test_a_caddy_that_stops_leaves_the_socket_where_it_is(make_front: Callable[..., Any]) -> None:
+    """Its file is not Caddy's to remove: notebooks know it, and the next Caddy listens there."""
+    front = make_front()
+    made = front.site.api_socket.lstat()
+    for _ in range(2):
+        assert front.ask("/hub/api/x", internal=True).who == "hub"
+        assert front.process
+        front.process.terminate()
+        assert front.process.wait(10) == 0
+        assert front.site.api_socket.lstat().st_ino == made.st_ino
+        front.start()
+    assert front.ask("/hub/api/x", internal=True).who == "hub"
+
+
 def test_caddy_killed_under_load_comes_back_with_all_routes(make_front: Callable[..., Any]) -> None:
     """The ports stay bound: who connects while it is away waits, nobody is refused."""
     front = make_front()

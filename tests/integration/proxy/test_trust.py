@@ -180,5 +180,5 @@ def test_the_admin_interface_is_off_and_nothing_is_kept(front: Any) -> None:
     listening = {
         int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in inodes
     }
-    assert listening == {listener.getsockname()[1] for listener in front.listeners}
+    assert listening == {front.site.listen[1]}
     assert not list(front.site.run.rglob("autosave.json"))

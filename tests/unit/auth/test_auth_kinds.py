@@ -22,7 +22,6 @@ def site(privileged=True):
         privileged=privileged,
         listen=("127.0.0.1", 8000),
         public_url="http://127.0.0.1:8000/",
-        internal_port=1,
     )
 
 

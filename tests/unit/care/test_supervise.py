@@ -1,6 +1,5 @@
 """The supervisor, with tiny programs for parts: start, second start, kills, adoption, stop."""
 
-import json
 import os
 import signal
 import socket
@@ -114,13 +113,14 @@ def test_a_second_start_explains_and_changes_nothing(service):
 def test_a_start_after_a_kill_adopts_all_parts_and_the_port(service):
     process, _ = service.up()
     before = {name: service.part(name) for name in ("hub", "caddy", "fork-server")}
-    internal = json.loads((service.folder / "run/x/ports.json").read_text())
+    socket_file = service.folder / "run/x/api.sock"
+    made = socket_file.lstat()
     process.kill()
     process.wait()
     assert service.ask() == before["caddy"].pid  # still served
     process, _ = service.up()
     assert {name: service.part(name) for name in before} == before
-    assert json.loads((service.folder / "run/x/ports.json").read_text()) == internal
+    assert (socket_file.lstat().st_ino, socket_file.lstat().st_ctime_ns) == (made.st_ino, made.st_ctime_ns)
     before["caddy"].signal(signal.SIGKILL)
     assert before["caddy"].wait(5)
     assert service.ask() != before["caddy"].pid  # waited in the backlog for the next one

@@ -10,7 +10,7 @@ from hubwright.care.part import Part
 from hubwright.care.supervise import Service, up
 from hubwright.errors import HubwrightError
 from hubwright.fields import Site
-from hubwright.machine.place import noted_port, place
+from hubwright.machine.place import place
 
 ECHO = f"""
 import os, socket
@@ -67,7 +67,6 @@ class Terminal:
 def tiny_site(folder: Path, port: int) -> Site:
     site = place(f"127.0.0.1:{port}", None, None, folder / "state")
     options = {"state": folder / "state", "run": folder / "run" / "x", "privileged": False}
-    options["internal_port"] = noted_port(options["run"])
     return Site(**{**{name: getattr(site, name) for name in site.__dataclass_fields__}, **options})
 
 

@@ -1,11 +1,19 @@
-"""The idle culler ends with its hub, also when that is killed."""
+"""The idle culler asks its hub through a Unix socket, and ends with it, also when that is killed."""
 
+import json
+import os
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.conftest import wait_until
+
+from hubwright.fields import unix_url
 
 HUB = """
 import subprocess, sys, time
@@ -28,3 +36,50 @@ def test_a_killed_hub_leaves_no_culler():
         assert culler.exists()
         hub.send_signal(signal.SIGKILL)
     wait_until(lambda: not culler.exists() or culler.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+class Api(BaseHTTPRequestHandler):
+    """As much of the hub as the culler needs: two pages of users, whose servers were used last long ago."""
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        if url.path == "/x/hub/api/":
+            return self.answer({"version": "6.1.0"})
+        second = "offset=1" in url.query
+        times = {"last_activity": "2020-01-01T00:00:00Z", "started": "2020-01-01T00:00:00Z"}
+        server = {"name": "", "ready": True, "pending": None, "url": "/", **times}
+        user = {"name": "bob" if second else "ann", "admin": False, "servers": {"": server}, **times}
+        following = {"url": f"http://{self.headers['Host']}/x/hub/api/users?offset=1"}
+        return self.answer({"items": [user], "_pagination": {"next": None if second else following}})
+
+    def do_DELETE(self):
+        self.server.stopped.append((self.path, self.headers["Authorization"]))
+        self.answer({})
+
+    def answer(self, content):
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        """Say nothing."""
+
+
+def test_it_stops_idle_servers_of_every_page_through_the_socket(tmp_path):
+    path = tmp_path / "Api.sock"
+    environment = {"JUPYTERHUB_API_TOKEN": "t", "JUPYTERHUB_API_URL": unix_url(path, "/x/hub/api", 80)}
+    argv = [sys.executable, "-m", "hubwright.hub.culler", "--config=", "--timeout=60", "--cull-every=60"]
+    with socketserver.ThreadingUnixStreamServer(str(path), Api) as hub:
+        hub.stopped = []
+        thread = threading.Thread(target=hub.serve_forever, args=(0.05,))
+        thread.start()
+        with subprocess.Popen(argv, env={**os.environ, **environment}, stderr=subprocess.DEVNULL) as culler:
+            try:
+                wait_until(lambda: len(hub.stopped) == 2)
+            finally:
+                culler.kill()
+                hub.shutdown()
+                thread.join()
+    assert sorted(hub.stopped) == [(f"/x/hub/api/users/{name}/server", "token t") for name in ("ann", "bob")]

@@ -20,7 +20,7 @@ def site(tmp_path: Path) -> Site:
     (static / "tiny.css").write_text("a")
     (static / "sub" / "font.woff2").write_bytes(os.urandom(2000))
     (static / "main.js.map").write_text("{}")
-    return Site(None, tmp_path / "state", tmp_path / "run", prefix, "x", False, ("127.0.0.1", 1), "http://h/j/", 2)
+    return Site(None, tmp_path / "state", tmp_path / "run", prefix, "x", False, ("127.0.0.1", 1), "http://h/j/")
 
 
 def test_files_can_be_read_by_caddy_s_account_whatever_the_umask(site: Site) -> None:
