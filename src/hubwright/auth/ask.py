@@ -43,6 +43,20 @@ async def ensure_account(helper: Path, name: str) -> None:
         Refused: the helper says no, with its words.
         NotRunning: it does not answer.
     """
-    answer = await ask(helper, {"op": "ensure", "user": name})
+    await _demand(helper, {"op": "ensure", "user": name})
+
+
+async def end_membership(helper: Path, name: str) -> None:
+    """Have the account `name`, if there is one, taken out of the service's group; account and home stay.
+
+    Raises:
+        Refused: the helper says no, with its words.
+        NotRunning: it does not answer.
+    """
+    await _demand(helper, {"op": "leave", "user": name})
+
+
+async def _demand(helper: Path, request: dict[str, Any]) -> None:
+    answer = await ask(helper, request)
     if not answer.get("ok"):
         raise Refused(str(answer.get("error", "refused")), remedy=str(answer.get("remedy", "")))

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import grp
 import json
+import math
 import os
 import pwd
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hubwright.errors import MachineError, Refused
+from hubwright.machine import sudoers
 from hubwright.machine.accounts import USERS_GROUP
 
-PRIVILEGED_GROUPS = frozenset({"root", "sudo", "wheel", "admin", "shadow", "disk", "docker", "lxd"})
-"""Whoever is in one of them can become root."""
+PRIVILEGED_GROUPS = frozenset(
+    {"root", "sudo", "wheel", "admin", "shadow", "disk", "docker", "lxd", "incus-admin", "libvirt", "kmem", "staff"}
+)
+"""Whoever is in one of them can become root; `staff` because Debian lets it write in /usr/local."""
+LIMITS = ("memory", "cpu", "processes")
+_KEYS = frozenset({"all", "groups", "users", "admit", "service", "create", "limits"})
 _NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 _FIRST_PERSON = 1000
 _NOBODY = 65534
@@ -36,6 +42,10 @@ class Policy:
     admit: frozenset[str] = frozenset()
     service: str = "login"
     """The PAM service that checks passwords."""
+    create: bool = False
+    """Whether accounts may be made for names that this machine does not know yet."""
+    limits: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(LIMITS), hash=False)
+    """The most that a server may be given: bytes of `memory`, `cpu` in processors, `processes`; None is no limit."""
 
     @classmethod
     def load(cls, path: Path, *, owner: int = 0) -> Policy:
@@ -56,28 +66,37 @@ class Policy:
 
     @classmethod
     def parse(cls, found: Any) -> Policy:
-        """Return the policy of `{"all": bool, "groups": [..], "users": [..], "admit": [..], "service": name}`.
+        """Return the policy of `{"all": bool, "groups": [..], "users": [..], "admit": [..], "service": name,
+        "create": bool, "limits": {"memory": number, "cpu": number, "processes": number}}`.
 
-        Every key is optional.
+        Every key is optional, and so is every limit; null is none.
 
         Raises:
             TypeError, ValueError: anything else, also an unknown key.
         """
-        if not isinstance(found, dict) or found.keys() - {"all", "groups", "users", "admit", "service"}:
-            raise ValueError("it is not an object with the keys all, groups, users, admit and service")
+        if not isinstance(found, dict) or found.keys() - _KEYS:
+            raise ValueError(f"it is not an object with the keys {', '.join(sorted(_KEYS))}")
         names = {}
         for key in ("groups", "users", "admit"):
             listed = found.get(key, [])
             if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
                 raise TypeError(f"{key} is not a list of names")
             names[key] = frozenset(listed)
-        everybody = found.get("all", False)
-        if not isinstance(everybody, bool):
-            raise TypeError("all is neither true nor false")
+        for key in ("all", "create"):
+            if not isinstance(found.get(key, False), bool):
+                raise TypeError(f"{key} is neither true nor false")
         service = found.get("service", "login")
         if not isinstance(service, str) or not service or "/" in service:
             raise TypeError("service is not the name of a PAM service")
-        return cls(everybody, names["groups"] | {USERS_GROUP}, names["users"], names["admit"], service)
+        return cls(
+            found.get("all", False),
+            names["groups"] | {USERS_GROUP},
+            names["users"],
+            names["admit"],
+            service,
+            found.get("create", False),
+            _limits(found.get("limits", {})),
+        )
 
 
 def may_serve(policy: Policy, entry: pwd.struct_passwd, groups: Iterable[str]) -> Refused | None:
@@ -124,6 +143,17 @@ def find_account(name: str) -> pwd.struct_passwd | None:
     return entry if entry.pw_name == name else None
 
 
+def _limits(found: Any) -> dict[str, float | None]:
+    if not isinstance(found, dict) or found.keys() - set(LIMITS):
+        raise ValueError(f"limits is not an object with the keys {', '.join(LIMITS)}")
+    limits = {**dict.fromkeys(LIMITS), **found}
+    for key, limit in limits.items():
+        number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        if limit is not None and not (number and 0 < limit < math.inf):
+            raise TypeError(f"the limit of {key} is not a number above zero")
+    return limits
+
+
 def _privileged(entry: pwd.struct_passwd, groups: frozenset[str]) -> str:
     if entry.pw_uid == 0:
         return "is root"
@@ -135,4 +165,9 @@ def _privileged(entry: pwd.struct_passwd, groups: frozenset[str]) -> str:
         return "has root's group"
     if near := sorted(groups & PRIVILEGED_GROUPS):
         return f"can become root (it is in the group {near[0]})"
+    named = sudoers.read()
+    if entry.pw_name.lower() in named.users:
+        return "can become root (sudo's configuration names it)"
+    if near := sorted(group for group in groups if group.lower() in named.groups):
+        return f"can become root (sudo's configuration names its group {near[0]})"
     return ""

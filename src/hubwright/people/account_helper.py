@@ -1,9 +1,10 @@
-"""The account helper: checks a password through PAM and ensures an account, for a hub that is not root.
+"""The account helper: checks a password through PAM, makes an account or ends its membership, for a hub without root.
 
 One of two programs that run as root. Standard library and pamela only. It listens on `site.account_socket`, serves
 only root and the hub's account (SO_PEERCRED), and decides by the root-owned policy, so that a hub that was taken over
 cannot reach root, sudoers or system accounts. It forks before it reads a request: passwords live in a child's memory
-only. Guessing is slow: `TRIES` failures a minute for one name, `TRIES_IN_ALL` for all names together.
+only. Guessing is slow: `TRIES` failures a minute for one name, `TRIES_IN_ALL` for all names together; and so is
+filling the machine: `MADE` new accounts a minute.
 
 Started as `python -I -m hubwright.people.account_helper` with HUBWRIGHT_SITE naming the site's JSON file. The policy
 names the PAM service.
@@ -38,6 +39,7 @@ from hubwright.people import accounts
 
 TRIES = 5
 TRIES_IN_ALL = 300
+MADE = 60
 WINDOW = 60.0
 CHILDREN = 32
 """Requests at work at once; more wait in the socket's backlog."""
@@ -73,7 +75,7 @@ class Settings:
 class _Child:
     pid: int
     line: socket.socket
-    """Where the child asks whether a name may be tried and tells how it went."""
+    """Where the child asks whether a name may be tried, or an account made, and tells how it went."""
     ends: float
     trying: list[str] = field(default_factory=list)
 
@@ -91,6 +93,7 @@ class Helper:
         self._children: dict[int, _Child] = {}
         self._names = Attempts(TRIES, WINDOW)
         self._all = Attempts(TRIES_IN_ALL, WINDOW)
+        self._made = Attempts(MADE, WINDOW)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
 
@@ -154,6 +157,11 @@ class Helper:
                 child.trying.append(name)
             with contextlib.suppress(OSError):
                 child.line.send(str(wait).encode())
+        elif word[:1] == b"*":
+            if not (wait := self._made.wait("")):
+                self._made.add("")
+            with contextlib.suppress(OSError):
+                child.line.send(str(wait).encode())
         elif word[:1] == b"+" and name in child.trying:
             child.trying.remove(name)
             self._names.clear(name)
@@ -207,11 +215,16 @@ class _Request:
                 return {"ok": True, "groups": group_names(entry)}
             if operation == "ensure":
                 with self._one_at_a_time():
-                    made = accounts.ensure(policy, request.get("user"))
+                    made = accounts.ensure(policy, request.get("user"), self._may_make)
                 if made:
                     _log(f"made the account {request['user']}")
                 return {"ok": True, "made": made}
-            raise Refused("The account helper knows authenticate, ensure and groups.")
+            if operation == "leave":
+                with self._one_at_a_time():
+                    accounts.leave(accounts.check_name(request.get("user")))
+                _log(f"{request['user']} is no member any more")
+                return {"ok": True}
+            raise Refused("The account helper knows authenticate, ensure, groups and leave.")
         except RecursionError:
             return {"ok": False, "error": "The request is not JSON.", "remedy": ""}
         except HubwrightError as error:
@@ -238,6 +251,11 @@ class _Request:
             _log(f"login of {name} refused: {refusal.problem.what}")
         time.sleep(max(0.0, began + FAILURE_TAKES - time.monotonic()))
         return {"ok": False, "error": error}
+
+    def _may_make(self) -> None:
+        self._line.send(b"*")
+        if wait := int(self._line.recv(16) or b"1"):
+            raise Refused(f"Too many accounts were made in the last minute. Try again in {wait} seconds.")
 
     @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

@@ -8,10 +8,12 @@ import pwd
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hubwright.errors import MachineError, Refused
+from hubwright.machine import sudoers
 from hubwright.machine.accounts import USERS_GROUP, ensure_group
 from hubwright.machine.policy import PRIVILEGED_GROUPS, Policy, find_account, group_names, may_serve
 
@@ -42,26 +44,28 @@ def served(policy: Policy, name: object) -> pwd.struct_passwd:
     return entry
 
 
-def ensure(policy: Policy, name: object) -> bool:
+def ensure(policy: Policy, name: object, making: Callable[[], None] = lambda: None) -> bool:
     """Make the account when it is missing, with a home of its own; whether it was made.
 
     An account that is there is only looked at: this never lets anybody in whom the policy keeps out, because the hub
-    asks for it, and the hub may have been taken over.
+    asks for it, and the hub may have been taken over. `making` is called before an account is made, and may refuse.
 
     Raises:
-        Refused: no name of an account, an account that the policy keeps out, or a home that is somebody else's.
+        Refused: no name of an account, an account that the policy keeps out or does not let be made, a name that
+            sudo's configuration waits for, or a home that is somebody else's.
         MachineError: the account tools failed.
     """
     wanted = check_name(name)
     entry = find_account(wanted)
-    if entry is None:
+    made = entry is None
+    if made:
+        if not policy.create:
+            raise Refused(
+                f'This machine has no account "{wanted}".', remedy=f'Root can make it: "hubwright user add {wanted}".'
+            )
+        making()
         _make(wanted)
-        entry = served(policy, wanted)
-        made = True
-    else:
-        entry = served(policy, wanted)
-        made = False
-    ensure_home(entry)
+    ensure_home(served(policy, wanted))
     return made
 
 
@@ -80,7 +84,7 @@ def add(policy: Policy, name: object) -> bool:
         if USERS_GROUP not in groups:
             ensure_group(USERS_GROUP)
             _run(["gpasswd", "--add", wanted, USERS_GROUP])
-    return ensure(policy, wanted)
+    return ensure(replace(policy, create=True), wanted)
 
 
 def leave(name: str) -> None:
@@ -120,6 +124,12 @@ def _make(name: str) -> None:
     Its first group is its own, unless a group of that name exists or would mean something to sudo: an account called
     "admin" with a group "admin" may do everything on Ubuntu.
     """
+    named = sudoers.read()
+    if name in named.users:
+        raise Refused(
+            f'There is no account "{name}", and sudo\'s configuration names it: whoever got it could become root.',
+            remedy="Take it out of /etc/sudoers and /etc/sudoers.d first.",
+        )
     home = Path("/home", name)
     if os.path.lexists(home):
         raise Refused(
@@ -127,7 +137,7 @@ def _make(name: str) -> None:
             remedy=f"Root can move {home} away and try again.",
         )
     ensure_group(USERS_GROUP)
-    if name in PRIVILEGED_GROUPS or _group_exists(name):
+    if name in PRIVILEGED_GROUPS | named.groups or _group_exists(name):
         group = ["--no-user-group", "--gid", USERS_GROUP]
     else:
         group = ["--user-group", "--groups", USERS_GROUP]

@@ -29,9 +29,9 @@ class Helper:
         self.policy()
 
     def policy(self, **policy) -> None:
-        """Replace the policy; nobody but members of hubwright-users by default."""
+        """Replace the policy; nobody but members of hubwright-users by default, and accounts may be made."""
         file = self.run / "policy.json"
-        file.write_text(json.dumps(policy))
+        file.write_text(json.dumps({"create": True} | policy))
         file.chmod(0o644)
 
     def start(self) -> None:

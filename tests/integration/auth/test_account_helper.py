@@ -16,7 +16,9 @@ import pytest
 from tests.conftest import remove_account, wait_until
 
 from hubwright.errors import NotRunning
+from hubwright.machine import sudoers
 from hubwright.machine.policy import find_account, group_names
+from hubwright.people.account_helper import MADE
 
 pytestmark = pytest.mark.root
 
@@ -270,3 +272,69 @@ def test_ensure_makes_a_missing_home_and_refuses_a_foreign_one(helper, fresh_nam
     assert home.stat().st_mode & 0o7777 == 0o700
     os.chown(home, 0, 0)
     assert "belongs to user id 0" in helper.ask("ensure", fresh_name)["error"]
+
+
+def test_ensure_makes_nothing_where_the_policy_does_not_say_so(helper, fresh_name):
+    helper.policy(create=False, users=[fresh_name])
+    assert "has no account" in helper.ask("ensure", fresh_name)["error"]
+    assert find_account(fresh_name) is None
+    (helper.run / "policy.json").write_text("{}")
+    assert helper.ask("ensure", fresh_name)["ok"] is False
+    assert find_account(fresh_name) is None
+
+
+@pytest.fixture
+def sudo_rule():
+    """Write a rule for one name where sudo would read it."""
+    fresh = not sudoers.FOLDER.exists()
+    sudoers.FOLDER.mkdir(mode=0o750, exist_ok=True)
+    path = sudoers.FOLDER / f"hwt-{secrets.token_hex(4)}"
+
+    def write(name):
+        path.write_text(f"{name} ALL=(ALL) /bin/true\n")
+        path.chmod(0o440)
+
+    yield write
+    path.unlink(missing_ok=True)
+    if fresh:
+        sudoers.FOLDER.rmdir()
+
+
+def test_whom_sudo_names_is_neither_made_nor_served(helper, account, fresh_name, sudo_rule):
+    ada = account()
+    helper.policy(all=True)
+    sudo_rule(f"{ada.name}, {fresh_name}")
+    assert "could become root" in helper.ask("ensure", fresh_name)["error"]
+    assert find_account(fresh_name) is None
+    assert helper.ask("authenticate", ada.name, ada.password)["ok"] is False
+    assert "sudo's configuration names it" in helper.ask("ensure", ada.name)["error"]
+
+
+def test_no_more_than_so_many_accounts_are_made_in_a_minute(helper, fresh_name, account):
+    """Counted before useradd is asked, here by names whose homes exist, so that it does not take a minute."""
+    ada = account()
+    helper.policy(all=True)
+    home = Path("/home", f"hwt-{secrets.token_hex(4)}")
+    home.mkdir()
+    try:
+        for _ in range(MADE):
+            assert "exists" in helper.ask("ensure", home.name)["error"]
+        assert "Too many accounts" in helper.ask("ensure", home.name)["error"]
+    finally:
+        home.rmdir()
+    assert "Too many accounts" in helper.ask("ensure", fresh_name)["error"]
+    assert find_account(fresh_name) is None
+    assert helper.ask("ensure", ada.name) == {"ok": True, "made": False}
+
+
+def test_leaving_drops_the_membership_only(helper, fresh_name):
+    assert helper.ask("ensure", fresh_name)["made"]
+    before = find_account(fresh_name)
+    assert helper.ask("leave", fresh_name) == {"ok": True}
+    assert helper.ask("leave", fresh_name) == {"ok": True}
+    assert find_account(fresh_name) == before
+    assert group_names(before) == [fresh_name]
+    assert Path(before.pw_dir).is_dir()
+    assert helper.ask("ensure", fresh_name)["ok"] is False
+    assert helper.ask("leave", "hwt-nobody-there") == {"ok": True}
+    assert helper.ask("leave", "no name")["ok"] is False

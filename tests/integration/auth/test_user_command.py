@@ -125,6 +125,15 @@ def test_unix_accounts_log_in_through_pam(service, account):
             assert "Wrong user name or password" in told(browser.login(name, word))
         assert "Type" in told(browser.submit("/hub/login", "/hub/login", username=ada.name))
         assert service.start(ada.name).pid
+        service.stop(ada.name)
+
+        service.cli("user", "add", stranger.name)
+        assert browsers[stranger.name].login(stranger.name, stranger.password).status_code == 302
+        assert service.api("DELETE", f"/users/{stranger.name}").status_code == 204
+        assert "hubwright-users" not in group_names(find_account(stranger.name))
+        browsers[stranger.name].client.cookies.clear()
+        assert browsers[stranger.name].login(stranger.name, stranger.password).status_code == 403
+        assert service.api("GET", f"/users/{stranger.name}").status_code == 404
     finally:
         for browser in browsers.values():
             browser.client.close()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hubwright.errors import MachineError, Refused
 from hubwright.fields import check_user_name
+from hubwright.machine import sudoers
 from hubwright.machine.policy import Policy, find_account, may_serve
 from hubwright.people.accounts import check_name
 
@@ -53,6 +54,10 @@ def test_members_named_people_and_groups_enter(policy, groups):
         (entry(), ["ada", "wheel"]),
         (entry(), ["admin"]),
         (entry(), ["ada", "docker"]),
+        (entry(), ["ada", "libvirt"]),
+        (entry(), ["ada", "incus-admin"]),
+        (entry(), ["ada", "kmem"]),
+        (entry(), ["ada", "staff"]),
     ],
 )
 def test_privileged_accounts_need_to_be_admitted_by_name(account, groups):
@@ -64,13 +69,49 @@ def test_privileged_accounts_need_to_be_admitted_by_name(account, groups):
     assert isinstance(may_serve(Policy(admit=frozenset({account.pw_name})), account, groups), Refused)
 
 
+@pytest.mark.parametrize("rule", ["ada ALL=(ALL) ALL", "User_Alias OPS = bob, ada", "%lab ALL=(ALL) ALL"])
+def test_whom_sudo_names_needs_to_be_admitted_by_name(tmp_path, monkeypatch, rule):
+    monkeypatch.setattr(sudoers, "MAIN", tmp_path / "sudoers")
+    monkeypatch.setattr(sudoers, "FOLDER", tmp_path / "sudoers.d")
+    assert may_serve(Policy(all=True), entry(), ["ada", "lab"]) is None
+    (tmp_path / "sudoers.d").mkdir()
+    (tmp_path / "sudoers.d" / "ours").write_text(f"{rule}\n")
+    refusal = may_serve(Policy(all=True), entry(), ["ada", "lab"])
+    assert "sudo's configuration names" in str(refusal)
+    assert may_serve(Policy(all=True, admit=frozenset({"ada"})), entry(), ["ada", "lab"]) is None
+    assert may_serve(Policy(all=True), entry("eve"), ["eve"]) is None
+
+
+def test_limits_and_the_making_of_accounts_are_off_unless_they_are_named():
+    assert Policy().limits == Policy.parse({}).limits == {"memory": None, "cpu": None, "processes": None}
+    assert not Policy.parse({}).create
+    found = Policy.parse({"create": True, "limits": {"memory": 2**31, "cpu": 0.5, "processes": None}})
+    assert found.create
+    assert found.limits == {"memory": 2**31, "cpu": 0.5, "processes": None}
+    assert hash(found)
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "null", '{"al": true}', '{"all": 1}', '{"users": "ada"}', '{"users": [1]}', '{"service": "../x"}', "{"],
+    ["", "[]", "null", "{", '{"al": true}', '{"all": 1}', '{"users": "ada"}', '{"users": [1]}', '{"service": "../x"}'],
 )
 def test_a_damaged_policy_serves_nobody(tmp_path, text):
     file = tmp_path / "policy.json"
     file.write_text(text)
+    with pytest.raises(MachineError):
+        Policy.load(file, owner=os.getuid())
+
+
+@pytest.mark.parametrize(
+    "limits",
+    ["[]", '{"disk": 1}', '{"cpu": true}', '{"cpu": 0}', '{"memory": "2G"}', '{"cpu": NaN}', '{"cpu": Infinity}'],
+)
+def test_damaged_limits_serve_nobody(tmp_path, limits):
+    file = tmp_path / "policy.json"
+    file.write_text(f'{{"limits": {limits}}}')
+    with pytest.raises(MachineError):
+        Policy.load(file, owner=os.getuid())
+    file.write_text('{"create": 1}')
     with pytest.raises(MachineError):
         Policy.load(file, owner=os.getuid())
 

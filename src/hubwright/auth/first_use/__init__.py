@@ -10,6 +10,8 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "first_use"
+MAKES_ACCOUNTS = True
+"""People whom an admin adds on the hub's pages get a Unix account: see `machine.policy.Policy.create`."""
 
 
 def check(config: Config, site: Site) -> list[Problem]:

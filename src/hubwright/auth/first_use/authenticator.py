@@ -10,12 +10,13 @@ from firstuseauthenticator import FirstUseAuthenticator
 from jupyterhub import orm
 from jupyterhub._data import DATA_FILES_PATH
 from jupyterhub.auth import Authenticator
+from tornado.web import HTTPError
 from traitlets import Unicode, default
 
-from hubwright.auth.ask import ensure_account
+from hubwright.auth.ask import end_membership, ensure_account
 from hubwright.auth.first_use import links
 from hubwright.auth.first_use.store import Store, password_problem
-from hubwright.errors import HubwrightError, Refused
+from hubwright.errors import HubwrightError, NotRunning, Refused
 from hubwright.fields import check_user_name
 from hubwright.machine.attempts import Attempts
 
@@ -134,10 +135,17 @@ class ClaimAuthenticator(FirstUseAuthenticator):
             error.jupyterhub_message = str(error)  # type: ignore[attr-defined]
             raise
 
-    def delete_user(self, user: Any) -> None:
-        """Forget password and link; the Unix account and its home stay."""
-        Authenticator.delete_user(self, user)
+    async def delete_user(self, user: Any) -> None:
+        """Forget password and link, and end the membership in the service's group; Unix account and home stay."""
         self.store.forget(user.name)
+        if self.account_socket:
+            try:
+                await end_membership(Path(self.account_socket), user.name)
+            except Refused as refusal:  # nobody enters by the group alone
+                self.log.warning("%s", refusal)
+            except NotRunning as error:
+                raise HTTPError(503, str(error)) from error
+        Authenticator.delete_user(self, user)
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return login, claim, change of password, and the admins' page of people."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
+from tornado.web import HTTPError
 from traitlets import Bool, List, Unicode
 
-from hubwright.auth.ask import ask
+from hubwright.auth.ask import ask, end_membership
 from hubwright.auth.login import TellingLoginHandler
-from hubwright.errors import NotRunning
+from hubwright.errors import NotRunning, Refused
 from hubwright.fields import check_user_name
 from hubwright.machine.accounts import USERS_GROUP
 from hubwright.machine.attempts import Attempts
@@ -89,6 +90,15 @@ class HelperPAMAuthenticator(Authenticator):
         if self.admin_groups:
             return {"name": user.name, "admin": self._is_admin(user.name, groups)}
         return True
+
+    async def delete_user(self, user: Any) -> None:
+        """End the membership in the service's group, which would let them in again; account and home stay."""
+        if self.account_socket:
+            try:
+                await end_membership(Path(self.account_socket), user.name)
+            except (Refused, NotRunning) as error:  # the person stays, rather than seem to be out
+                raise HTTPError(409 if isinstance(error, Refused) else 503, str(error)) from error
+        super().delete_user(user)
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the login form, and the command line's way to make an admin."""
