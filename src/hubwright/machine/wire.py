@@ -20,7 +20,7 @@ def listen(path: Path, mode: int, group: int = -1, backlog: int = 1024) -> socke
     """Return a listening stream socket at `path`, replacing one that a dead process left there.
 
     Args:
-        path: at most 107 bytes (unix(7)), in a folder that only its owner may write.
+        path: at most 107 bytes (unix(7)), in a folder whose files nobody else may replace.
         mode: its permissions; they decide who may connect.
         group: its group id; -1 leaves it.
         backlog: how many callers may wait.
