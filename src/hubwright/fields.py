@@ -214,7 +214,7 @@ def instance_of(state: Path) -> str:
 
 
 def server_key(user: str, server: str) -> str:
-    """Return the short, lower-case name of a user's server in paths and sockets; never two servers the same."""
+    """Return the short, lower-case name of a user's server in paths and sockets: 64 bits of SHA-256."""
     return sha256(f"{user}/{server}".encode()).hexdigest()[:16]
 
 

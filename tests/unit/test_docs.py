@@ -185,7 +185,8 @@ def test_messages_that_the_docs_explain_exist():
     unknown = []
     for message in sorted(set(messages) - upstream):
         pieces = re.split(
-            r'"?\b(?:ada|hub|memory|numpy|pid|sudo|\d+)\b"?|\.\.\.|/[\w/]+|http:\S+|\(python3\)|[()]|No such file.*', message
+            r'"?\b(?:ada|hub|memory|numpy|pid|sudo|\d+)\b"?|\.\.\.|/[\w/]+|http:\S+|\(python3\)|[()]|No such file.*',
+            message,
         )
         longest = max(pieces, key=len).strip(' ".:`,')
         if longest not in code:

@@ -18,7 +18,7 @@ from hubwright.care.voice import Voice
 from hubwright.care.watch import Watch, read_ledger
 from hubwright.errors import HubwrightError, NotRunning
 from hubwright.fields import Site
-from hubwright.machine import wire
+from hubwright.machine import keyring, wire
 
 FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB = "fork-server", "account-helper", "caddy", "hub"
 NOTEBOOKS = "notebooks"
@@ -50,6 +50,7 @@ def up(site: Site, service: Service, voice: Voice, *, keep: bool = False) -> Non
     `Refused` when another `up` runs this service, `MachineError` when the machine lacks something, `NotRunning`
     when a part does not come up; what was started is stopped before any of these is raised.
     """
+    keyring.join_new()  # nobody's notebook may use the keys of whoever starts this
     ground.check_environment(site)
     ground.make_folders(site)
     held = ground.lock(site)

@@ -12,6 +12,7 @@ from hubwright.auth.allow import parts
 from hubwright.config.model import Hub
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
+from hubwright.machine.policy import LIMITS
 
 Settings = dict[str, dict[str, Any]]
 """`{"ClassName": {"setting": value}}`, every value such as JSON holds."""
@@ -70,7 +71,7 @@ def admins(hub: Hub, site: Site) -> tuple[str, ...]:
 
 
 def policy(hub: Hub, site: Site) -> dict[str, Any]:
-    """Return whom fork server and account helper may serve, as `machine.policy.Policy.parse` reads it."""
+    """Return whom fork server and account helper may serve, and how, as `machine.policy.Policy.parse` reads it."""
     everybody, users, groups = parts(getattr(hub.auth, "allow", "nobody"))
     return {
         "all": everybody,
@@ -78,6 +79,8 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         "users": sorted({*users, *hub.people.users, *admins(hub, site)}),
         "admit": sorted(getattr(hub.engine, "admit", ())),
         "service": getattr(hub.auth, "service", "login"),
+        "create": bool(getattr(AUTH.of(hub.auth), "MAKES_ACCOUNTS", False)),
+        "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
     }
 
 

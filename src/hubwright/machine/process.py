@@ -78,23 +78,6 @@ class Process:
             os.close(pidfd)
 
     @property
-    def children(self) -> list[Process]:
-        """Its children now."""
-        try:
-            pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        except (FileNotFoundError, ProcessLookupError):
-            return []
-        return [child for pid in map(int, pids) if (child := Process.of(pid))]
-
-    @property
-    def title(self) -> str:
-        """Its command line as ps(1) shows it, or "" when it has ended."""
-        try:
-            return Path(f"/proc/{self.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
-
-    @property
     def age(self) -> float:
         """Seconds since it started."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / os.sysconf("SC_CLK_TCK")

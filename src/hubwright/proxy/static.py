@@ -6,7 +6,7 @@ import gzip
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -51,24 +51,6 @@ def publish(prefix: Path, site: Site, progress: Callable[[str], None]) -> str:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return f"{site.base_url}hubwright/lab/{build}/"
-
-
-def prune(site: Site, keep: Collection[str]) -> list[str]:
-    """Remove every build that is not in `keep`, and return what was removed.
-
-    `keep` holds hashes or the paths `publish` returned: the current one, and those that running servers were given.
-    """
-    kept = {entry.rstrip("/").rpartition("/")[2] for entry in keep}
-    builds = site.static / "lab"
-    removed = []
-    for path in sorted(builds.iterdir()) if builds.is_dir() else []:
-        if path.name not in kept:
-            gone = builds / f".old-{secrets.token_hex(6)}"
-            path.rename(gone)
-            shutil.rmtree(gone)
-            if not path.name.startswith("."):
-                removed.append(path.name)
-    return removed
 
 
 def _hash(source: Path, files: list[Path]) -> str:

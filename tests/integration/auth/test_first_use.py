@@ -230,6 +230,7 @@ def test_the_people_an_admin_adds_get_an_account_and_no_rights_of_an_admin(helpe
         assert hub.api("DELETE", f"users/{person}").status_code == 204
         assert hub.browser().login(person, GOOD).status_code == 403
         assert Path("/home", person).is_dir()
+        assert group_names(find_account(person)) == [person]
     finally:
         hub.stop()
         remove_account(admin)

@@ -174,7 +174,8 @@ def test_orphans_are_waited_for(service):
     process, _ = service.up()
     notebook = service.notebook
     service.part("fork-server").signal(signal.SIGKILL)
-    eventually(lambda: notebook in Process(process.pid, Process.of(process.pid).started).children)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    eventually(lambda: str(notebook.pid) in children.read_text().split())
     notebook.signal(signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{notebook.pid}").exists())
 

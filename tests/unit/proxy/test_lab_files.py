@@ -8,7 +8,7 @@ import pytest
 
 from hubwright.errors import MachineError
 from hubwright.fields import Site
-from hubwright.proxy.static import prune, publish
+from hubwright.proxy.static import publish
 
 
 @pytest.fixture
@@ -50,16 +50,6 @@ def test_the_same_build_is_laid_out_once_and_another_gets_another_address(site: 
     assert publish(site.prefix, site, said.append) == first and len(said) == 1
     (site.prefix / "share/jupyter/lab/static/main.js").write_text("let a = 2;")
     assert publish(site.prefix, site, said.append) != first and len(said) == 2
-
-
-def test_what_nobody_uses_is_pruned(site: Site) -> None:
-    first = publish(site.prefix, site, lambda _: None)
-    (site.prefix / "share/jupyter/lab/static/main.js").write_text("let a = 2;")
-    second = publish(site.prefix, site, lambda _: None)
-    (site.static / "lab" / ".new-left").mkdir()
-    assert prune(site, [first, second]) == []
-    assert prune(site, [second]) == [first.split("/")[-2]]
-    assert [p.name for p in (site.static / "lab").iterdir()] == [second.split("/")[-2]]
 
 
 def test_a_missing_jupyterlab_is_told(site: Site, tmp_path: Path) -> None:
