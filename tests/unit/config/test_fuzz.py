@@ -43,7 +43,7 @@ KEYS = st.one_of(st.sampled_from(NAMES), st.text(max_size=8))
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
 )
-SITE = Site(None, Path("/s"), Path("/r"), Path("/p"), "me", True, ("127.0.0.1", 8000), "http://127.0.0.1:8000/", 4321)
+SITE = Site(None, Path("/s"), Path("/r"), Path("/p"), "me", True, ("127.0.0.1", 8000), "http://127.0.0.1:8000/")
 NONSENSE = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
