@@ -115,7 +115,9 @@ class Store:
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.path.read_bytes())
+            # root reads it too, and the hub's account owns it: no link or pipe in its place is followed
+            with open(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                found = json.loads(file.read())
             return {"passwords": dict(found["passwords"]), "claims": dict(found["claims"])}
         except FileNotFoundError:
             return {"passwords": {}, "claims": {}}
@@ -129,7 +131,7 @@ class Store:
         """Read, change and replace the file, alone among threads and processes; nothing is written after an error."""
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            _lock(folder, self.path)
             found = self._read()
             before = json.dumps(found)
             yield found
@@ -137,6 +139,20 @@ class Store:
                 write_atomically(self.path, after, 0o600, self._owner)
         finally:
             os.close(folder)
+
+
+def _lock(folder: int, path: Path) -> None:
+    """Take the lock of the folder, waiting a few seconds at most: whoever keeps it longer means harm or hangs."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise MachineError("The passwords are held by another program.", where=str(path)) from None
+            time.sleep(0.01)
+        else:
+            return
 
 
 def password_problem(password: str, minimum: int) -> str:
@@ -150,6 +166,8 @@ def password_problem(password: str, minimum: int) -> str:
     return ""
 
 
+_PATIENCE = 10.0
+"""Seconds to wait for the lock of the passwords."""
 _NOBODYS = b"$2b$12$C6UzMDM.H6dfI/f/IKcEeO7ZBZxPfzXpVZ8cuqbUYV9KQZPcYvV0W"
 
 
