@@ -67,9 +67,21 @@ def main() -> int:
     chosen.to.mkdir(parents=True, exist_ok=True)
     (chosen.to / "benchmarks.md").write_text(page(lines, {name: notes for name, (notes, _) in found.items()}))
     plot(lines, chosen.to / "benchmarks.svg")
+    if chosen.to == HERE.parent / "docs":
+        fill_readme(HERE.parent / "README.md", lines, next(notes for notes, _ in found.values()))
     for line in lines:
         print(_row(line))
     return 0
+
+
+def fill_readme(readme: Path, lines: list[Line], notes: dict[str, str]) -> None:
+    """Put the figures between README's marks."""
+    rows = "\n".join(f"{_row(line).rsplit('|', 3)[0]}|" for line in lines)
+    machine = f"{notes.get('cores', '?')} cores ({notes.get('processor', 'unknown')}), {notes.get('memory', '?')}"
+    table_ = f"| | plain stack | Hubwright | better by |\n|---|--:|--:|--:|\n{rows}\n\nOn {machine}, {notes.get('date', '')}."
+    before, mark, rest = readme.read_text().partition("<!-- figures -->")
+    _, end, after = rest.partition("<!-- /figures -->")
+    readme.write_text(f"{before}{mark}\n{table_}\n{end}{after}")
 
 
 def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
