@@ -78,7 +78,8 @@ def fill_readme(readme: Path, lines: list[Line], notes: dict[str, str]) -> None:
     """Put the figures between README's marks."""
     rows = "\n".join(f"{_row(line).rsplit('|', 3)[0]}|" for line in lines)
     machine = f"{notes.get('cores', '?')} cores ({notes.get('processor', 'unknown')}), {notes.get('memory', '?')}"
-    table_ = f"| | plain stack | Hubwright | better by |\n|---|--:|--:|--:|\n{rows}\n\nOn {machine}, {notes.get('date', '')}."
+    head = "| | plain stack | Hubwright | better by |\n|---|--:|--:|--:|"
+    table_ = f"{head}\n{rows}\n\nOn {machine}, {notes.get('date', '')}."
     before, mark, rest = readme.read_text().partition("<!-- figures -->")
     _, end, after = rest.partition("<!-- /figures -->")
     readme.write_text(f"{before}{mark}\n{table_}\n{end}{after}")
