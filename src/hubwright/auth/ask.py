@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 from hubwright.errors import NotRunning, Refused
-
-_LIMIT = 256 * 1024
+from hubwright.machine import async_wire
 
 
 async def ask(helper: Path, request: dict[str, Any], timeout: float = 40) -> dict[str, Any]:
@@ -19,21 +16,11 @@ async def ask(helper: Path, request: dict[str, Any], timeout: float = 40) -> dic
         NotRunning: it does not answer within `timeout` seconds.
     """
     try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(str(helper), limit=_LIMIT)
-            try:
-                writer.write(json.dumps(request).encode() + b"\n")
-                await writer.drain()
-                answer = json.loads(await reader.readline())
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, ValueError) as error:
+        return await async_wire.ask(helper, request, timeout)
+    except NotRunning as error:
         raise NotRunning(
             "The account helper does not answer.", where=str(helper), remedy='See "hubwright status".'
         ) from error
-    if not isinstance(answer, dict):
-        raise NotRunning("The account helper does not answer in JSON.", where=str(helper))
-    return answer
 
 
 async def ensure_account(helper: Path, name: str) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Float, Int, Unicode
 
-from hubwright.errors import HubwrightError
+from hubwright.errors import HubwrightError, NotRunning
 from hubwright.fields import Site, format_bytes, server_key, unix_url
-from hubwright.machine import site_file, wire
+from hubwright.machine import async_wire, site_file
 from hubwright.machine.process import Process
 
 _ANSWER = 15.0
@@ -104,16 +102,16 @@ class ForkSpawner(Spawner):
         }
         await self._ask({"op": "stop", "key": self.key, "grace": self.stop_grace}, self.stop_grace + _ANSWER)
         try:
-            async with _connected(site.start_socket, patience=self.start_timeout / 2) as (reader, writer):
-                writer.write(wire.encode(request))
-                answer = await _read(reader, _ANSWER)
+            async with async_wire.connect(site.start_socket, patience=self.start_timeout / 2) as connection:
+                connection.send(request)
+                answer = await connection.receive(_ANSWER)
                 if not answer.get("ok"):
                     words = f"{answer.get('error', 'No reason was given.')} {answer.get('remedy', '')}".strip()
                     raise SpawnException(words, reason="refused", status_code=403)
                 self.process = Process(answer["pid"], answer["started"])
-                ready = await _read(reader, self.start_timeout)
-        except (OSError, TimeoutError) as error:
-            words = f"The fork server does not answer ({error or type(error).__name__}). Please try again in a moment."
+                ready = await connection.receive(self.start_timeout)
+        except NotRunning as error:
+            words = f"The fork server {error.problem.what}. Please try again in a moment."
             raise SpawnException(words, reason="unavailable", status_code=503) from error
         if not ready.get("ready"):
             log = await self._ask({"op": "log", "key": self.key}, _ANSWER) or {}
@@ -175,10 +173,8 @@ class ForkSpawner(Spawner):
     async def _ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any] | None:
         """Ask on the control socket; None when nobody answers, or not within `timeout` seconds."""
         try:
-            async with _connected(self.site.fork_socket) as (reader, writer):
-                writer.write(wire.encode(request))
-                answer = await _read(reader, timeout)
-        except (OSError, TimeoutError, ValueError):
+            answer = await async_wire.ask(self.site.fork_socket, request, timeout)
+        except NotRunning:
             return None
         return answer if answer.get("ok") else None
 
@@ -186,30 +182,3 @@ class ForkSpawner(Spawner):
 def _hides_processes() -> bool:
     """Whether this machine's /proc shows nobody else's processes (hidepid, proc(5)); then it proves no end."""
     return not Path("/proc/1/stat").exists()
-
-
-@asynccontextmanager
-async def _connected(
-    path: Path, patience: float = 0
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to a socket of the fork server; one that is being started again is waited for `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            reader, writer = await asyncio.open_unix_connection(str(path), limit=wire.LIMIT)
-            break
-        except (ConnectionRefusedError, FileNotFoundError):
-            if time.monotonic() >= deadline:
-                raise
-            await asyncio.sleep(0.1)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def _read(reader: asyncio.StreamReader, timeout: float | None) -> dict[str, Any]:
-    """Return the next message; an empty one when the other side hung up."""
-    line = await asyncio.wait_for(reader.readline(), timeout)
-    found: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
-    return found
