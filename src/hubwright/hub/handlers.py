@@ -1,0 +1,13 @@
+"""Every page and API of Hubwright's own below `/hub/`, except those of a way to log in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Handler = tuple[Any, ...]
+"""`(pattern, class)` or `(pattern, class, arguments)`, as Tornado takes it; the pattern begins after `/hub`."""
+
+
+def handlers() -> list[Handler]:
+    """Return them; the first whose pattern fits is taken."""
+    return []
