@@ -10,21 +10,12 @@ from pathlib import Path
 from playwright.sync_api import Error, Page, Playwright, TimeoutError
 
 from accounts import put_notebook
+from chromium import FLAGS
 from stack import Stack
 
 NOTEBOOK_FIRST = {"default_url": "/lab/tree/x.ipynb"}
 """Spawner traits of both sides: JupyterLab opens on the notebook."""
 
-_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 _WAIT = 120_000
 _CELL = ".jp-NotebookPanel .jp-CodeCell .jp-InputArea-editor"
 # The notebook's own indicator says idle before there is a kernel; the status bar says so only once it is connected.
@@ -55,7 +46,7 @@ def visit(playwright: Playwright, stack: Stack, user: str, password: str, profil
     """
     put_notebook(user)
     context = playwright.chromium.launch_persistent_context(
-        str(profile), executable_path="/usr/bin/chromium", args=_FLAGS, headless=True
+        str(profile), executable_path="/usr/bin/chromium", args=FLAGS, headless=True
     )
     try:
         context.set_default_timeout(_WAIT)

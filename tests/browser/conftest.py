@@ -10,20 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from bench.chromium import FLAGS
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
 from tests.integration.conftest import service  # noqa: F401 (a fixture)
 from tests.running import Service
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PICTURES = Path(__file__).parents[2] / "artifacts" / "browser"
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 390, "height": 844}

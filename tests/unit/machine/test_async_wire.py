@@ -62,7 +62,7 @@ async def test_what_is_no_answer_is_told(program, path, answer):
 async def test_a_silent_program_is_not_waited_for_longer_than_said(path):
     with wire.listen(path, 0o600):
         began = time.monotonic()
-        with pytest.raises(NotRunning, match="nothing came within 0.2 s"):
+        with pytest.raises(NotRunning, match=r"nothing came within 0\.2 s"):
             await async_wire.ask(path, {}, timeout=0.2)
         assert time.monotonic() - began < 2
 
