@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from hubwright import proxy
@@ -12,6 +11,7 @@ from hubwright.auth.allow import parts
 from hubwright.config.model import Hub
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
+from hubwright.hub.pages import TEMPLATES
 from hubwright.machine.policy import LIMITS
 
 Settings = dict[str, dict[str, Any]]
@@ -23,7 +23,6 @@ CLI_SERVICE = "hubwright-cli"
 """The command line, as JupyterHub knows it; its token is in a file of `Site.secrets`."""
 CULLER_SERVICE = "hubwright-idle-culler"
 _ADDED = frozenset({"services", "load_roles"})
-_TEMPLATES = Path(__file__).parent / "templates"
 _CLI_SCOPES = (
     "admin:servers",
     "admin:users",
@@ -115,7 +114,7 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
         "init_spawners_timeout": 3,
         "services": services,
         "load_roles": roles,
-        "template_paths": [str(_TEMPLATES)],
+        "template_paths": [str(path) for path in TEMPLATES],
         "template_vars": {"hub_name": hub.hub.name},
     }
     if hub.hub.url:  # else people may reach it by any name of this machine

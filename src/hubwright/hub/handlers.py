@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from hubwright.hub.pages import assets
+
 Handler = tuple[Any, ...]
 """`(pattern, class)` or `(pattern, class, arguments)`, as Tornado takes it; the pattern begins after `/hub`."""
 
 
 def handlers() -> list[Handler]:
     """Return them; the first whose pattern fits is taken."""
-    return []
+    return [(assets.PATTERN, assets.AssetHandler)]

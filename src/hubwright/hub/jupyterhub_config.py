@@ -9,6 +9,7 @@ from typing import Any
 
 from hubwright.hub import database
 from hubwright.hub.compile import CLI_SERVICE
+from hubwright.hub.pages import assets
 from hubwright.machine import site_file
 
 database.write_ahead()
@@ -17,6 +18,7 @@ _site = site_file.load(Path(os.environ["HUBWRIGHT_SITE"]))
 
 for _name, _settings in json.loads((_site.run / "hub.json").read_bytes()).items():
     c[_name].update(_settings)
+c.JupyterHub.template_vars["assets"] = assets.address(_site.base_url)
 for _service in c.JupyterHub.services:
     if _service["name"] == CLI_SERVICE:
         _service["api_token"] = (_site.secrets / "cli.token").read_text().strip()
