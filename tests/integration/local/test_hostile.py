@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -14,7 +16,12 @@ import pytest
 from tests.conftest import Account, wait_until
 from tests.running import Service
 
+from hubwright.machine import cgroups
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+PTRACE_SEIZE = 0x4206
+WAIT_ALL = 0x40000000
+"""__WALL of waitpid(2): also for those who are traced and no children."""
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +124,29 @@ def test_a_traced_server_holds_up_nobody(running: Service, person: Account, acco
     assert time.monotonic() - began < 20
     wait_until(lambda: not running.server(person.name), 40)
     running.stop(other)
+
+
+def test_the_group_of_a_traced_server_is_emptied_all_the_same(running: Service, person: Account) -> None:
+    """Its exit code is not known yet, and its group cannot be removed at once: it is tried again until it is gone."""
+    notebook = running.start(person.name)
+    (record,) = running.site.servers.glob("*/server.json")
+    groups = cgroups.Group(cgroups.find(""), json.loads(record.read_text())["group"]).folders
+    within = [folder / "within" for folder in groups]
+    for folder in within:
+        folder.mkdir()
+    pid = notebook.pid
+    assert ctypes.CDLL(None, use_errno=True).ptrace(PTRACE_SEIZE, pid, 0, 0) == 0
+    try:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: list(running.site.servers.iterdir()) == [])  # it has begun to tidy
+        time.sleep(0.5)
+        assert [one["pid"] for one in running.listed()] == [pid]  # nobody could wait for it yet
+        for folder in within:
+            folder.rmdir()
+        wait_until(lambda: not any(folder.exists() for folder in groups), 10)
+    finally:
+        os.waitpid(pid, WAIT_ALL)
+    wait_until(lambda: not running.server(person.name), 40)
 
 
 def test_deep_and_many_folders_of_a_user_hold_up_nobody(running: Service, person: Account) -> None:

@@ -136,12 +136,13 @@ class ForkServer(Loop):
 
     def adopt(self, found: places.Recorded) -> None:
         """Take a server that an earlier fork server started."""
+        server = Server(found.key, found.user, found.server, found.process, -1, False, found.group)
         with found.process.descriptor() as pidfd:
             if pidfd is None:
-                self.clean(found.key, found.user, found.server, found.group)
+                self.clean(server)
                 return
-            kept = os.dup(pidfd)
-        self.add(Server(found.key, found.user, found.server, found.process, kept, False, found.group))
+            server.pidfd = os.dup(pidfd)
+        self.add(server)
 
     def add(self, server: Server) -> None:
         """Put a server into the table and watch for its end."""
@@ -151,7 +152,7 @@ class ForkServer(Loop):
     def ended(self, server: Server) -> None:
         """A server's process has ended: end what it left, learn the code, tell who waits."""
         self.unwatch(server.pidfd)
-        self.clean(server.key, server.user, server.name, server.group)
+        self.clean(server)
         self.reap(server.process.pid, server.ours, lambda code: self.settled(server, code))
 
     def settled(self, server: Server, code: int) -> None:
@@ -179,28 +180,27 @@ class ForkServer(Loop):
         else:
             self.later(0.05, lambda: self.reap(pid, ours, then))
 
-    def clean(self, key: str, user: str, name: str, group: str, tries: int = 50) -> None:
+    def clean(self, server: Server) -> None:
         """End every process a server left and remove its folder and its group."""
-        if not group:
-            places.end_strays(key, user, name)
-            places.remove(self.site, key)
-            return
-        found = cgroups.Group(self.hierarchy, group)
-        found.kill()
-        places.remove(self.site, key)
-        if found.remove() or not tries:
-            cgroups.Group(self.hierarchy, str(Path(group).parent)).remove()
+        if server.group:
+            self.empty(server, cgroups.Group(self.hierarchy, server.group))
         else:
-            self.later(0.1, lambda: self.clean_again(found, tries - 1))
+            places.end_strays(server.key, server.user, server.name)
+        places.remove(self.site, server.key)
 
-    def clean_again(self, group: cgroups.Group, tries: int) -> None:
-        """Try once more, unless a server was started anew in that group meanwhile."""
-        if not any(server.code is None and server.group == group.path for server in self.servers.values()):
-            group.kill()
-            if not group.remove() and tries:
-                self.later(0.1, lambda: self.clean_again(group, tries - 1))
-            else:
-                cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
+    def empty(self, server: Server, group: cgroups.Group, tries: int = 50) -> None:
+        """End what is in a server's group and remove it, in some seconds; not once another server runs in it."""
+        if any(other is not server and other.group == group.path for other in self.running()):
+            return
+        group.kill()
+        if group.remove() or not tries:
+            cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
+        else:
+            self.later(0.1, lambda: self.empty(server, group, tries - 1))
+
+    def running(self) -> list[Server]:
+        """Return the servers that have not ended."""
+        return [server for server in self.servers.values() if server.code is None]
 
     # Answering
 
@@ -217,8 +217,7 @@ class ForkServer(Loop):
         """Return the answer, None when it comes later."""
         operation = request.get("op")
         if operation == "list":
-            running = [server.describe(self.hierarchy) for server in self.servers.values() if server.code is None]
-            return {"ok": True, "servers": running}
+            return {"ok": True, "servers": [server.describe(self.hierarchy) for server in self.running()]}
         if operation == "stop_all":
             self.stop_all(connection, _grace(request))
             return None
@@ -246,7 +245,7 @@ class ForkServer(Loop):
 
     def stop_all(self, connection: Connection, grace: float) -> None:
         """Stop every server; answer when the last has ended."""
-        running = [server for server in self.servers.values() if server.code is None]
+        running = self.running()
         for server in running:
             self.stop(server, grace)
 
@@ -340,7 +339,7 @@ def main() -> None:
         try:
             loop.serve()
         finally:
-            if all(server.code is not None for server in loop.servers.values()):
+            if not loop.running():
                 delegate.release(hierarchy)
     except HubwrightError as error:
         sys.stderr.write(f"{error}\n")
