@@ -1,1 +1,1 @@
-"""What each person may have: sizes, images, limits. Nothing is decided here yet; the local engine has one size."""
+"""Who may use what: sizes, images and reserves, decided in one pure place that every engine obeys."""

@@ -1,0 +1,113 @@
+"""What was asked for and what was granted: plain values, which travel through the hub's database and to engines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hubwright.errors import Refused
+
+
+class NotGranted(Refused):
+    """A start that may not be, in a sentence and with what to do; `status` is its HTTP status.
+
+    400: the request makes no sense. 403: this user may not have it. 409: there is no room for it now.
+    """
+
+    def __init__(self, what: str, *, remedy: str = "", status: int = 400) -> None:
+        super().__init__(what, remedy=remedy)
+        self.status = status
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether the same request may be granted later, when others have stopped."""
+        return self.status == 409
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Processors and bytes of memory, as quantities: nothing is zero."""
+
+    cpu: float = 0.0
+    memory: int = 0
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(self.cpu + other.cpu, self.memory + other.memory)
+
+    def less(self, other: Amounts) -> Amounts:
+        """Return what is left of it; never less than nothing."""
+        return Amounts(max(0.0, self.cpu - other.cpu), max(0, self.memory - other.memory))
+
+    def __bool__(self) -> bool:
+        return self.cpu > 0 or self.memory > 0
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the machine that a container sees: both paths are whole, `{username}` is filled in."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What one server gets. None is "no limit" (only without a `profiles` section), an empty text "does not matter"."""
+
+    size: str = ""
+    """The size's name; empty when processors and memory were asked for by number."""
+    cpu: float | None = None
+    """The most processors."""
+    memory: int | None = None
+    """The most bytes of memory."""
+    processes: int | None = None
+    gpu: int = 0
+    disk: int | None = None
+    """The most bytes outside the home."""
+    image: str = ""
+    """The image's display name."""
+    image_ref: str = ""
+    """The image, as the container engine knows it."""
+    reserve: Amounts = Amounts()
+    """What the server keeps for itself, whatever others do."""
+    home: str = ""
+    """The home on the machine; empty for the account's own."""
+    volumes: tuple[Mount, ...] = ()
+    total: Amounts | None = None
+    """The most that all servers of this user may have together; a part that is zero is no limit."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Grant:
+        """Return the grant that `to_json` gave, of this or an earlier version."""
+        known = {name: value for name, value in found.items() if name in cls.__dataclass_fields__}
+        known["reserve"] = Amounts(**(known.get("reserve") or {}))
+        known["volumes"] = tuple(Mount(**mount) for mount in known.get("volumes") or ())
+        known["total"] = Amounts(**known["total"]) if known.get("total") else None
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that runs or is being started or stopped, and so holds what it was granted."""
+
+    user: str
+    server: str
+    grant: Grant
+    ends: float | None = None
+    """In how many seconds it will be stopped if it stays idle; None when nobody can say."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to be granted."""
+
+    cpu: float
+    memory: int
+    gpu: int = 0
+    room: Amounts = field(default_factory=Amounts)
+    """What reserves may add up to: the machine, or the cap, without the margin."""
