@@ -9,6 +9,7 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "local"
+USAGE = "hubwright.engines.local.usage"
 
 
 def check(config: Config, site: Site) -> list[Problem]:

@@ -1,8 +1,8 @@
 """The fork server: root, one thread, everything imported; it forks notebook servers and keeps watch over them.
 
 Two sockets, both for the hub's account only. On `start.sock` it forks *before* it reads, so that a user's token is
-never in the memory that the next user's child inherits. On `fork.sock` it answers what holds no secret: list, poll,
-wait, log, stop, stop_all. A server is known by pid and start time, and written down in its folder, so that a fork
+never in the memory that the next user's child inherits. On `fork.sock` it answers what holds no secret: list, groups,
+poll, wait, log, stop, stop_all. A server is known by pid and start time, and written down in its folder, so that a fork
 server that was killed finds every server again when it comes back.
 """
 
@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,8 @@ class ForkServer(Loop):
         operation = request.get("op")
         if operation == "list":
             return {"ok": True, "servers": [server.describe(self.hierarchy) for server in self.running()]}
+        if operation == "groups":
+            return self.groups(request.get("keys"))
         if operation == "stop_all":
             self.stop_all(connection, _grace(request))
             return None
@@ -237,6 +239,23 @@ class ForkServer(Loop):
         if operation == "stop":
             self.stop(server, _grace(request))
         return None
+
+    def groups(self, keys: object) -> dict[str, Any]:
+        """Return where control groups are, and whose servers run: all of them, or those of a list of keys."""
+        wanted = self.servers.keys() if keys is None else keys
+        if not isinstance(wanted, Iterable) or not all(isinstance(key, str) for key in wanted):
+            raise Refused("The keys are not a list of keys.")
+        found = {key: server for key in wanted if (server := self.servers.get(key)) and server.code is None}
+        return {
+            "ok": True,
+            "version": self.hierarchy.version,
+            "mounts": {name: str(mount) for name, mount in self.hierarchy.mounts.items()},
+            "base": self.hierarchy.base,
+            "servers": {
+                key: [server.user, server.name, server.process.pid, server.process.started]
+                for key, server in found.items()
+            },
+        }
 
     def stop(self, server: Server, grace: float) -> None:
         """Ask a server to end; after `grace` seconds end it and all it started."""
