@@ -192,6 +192,11 @@ class Site:
         return self.run / "account.sock"
 
     @property
+    def metrics_socket(self) -> Path:
+        """Where the hub asks the metrics for what servers and machine take."""
+        return self.run / "metrics.sock"
+
+    @property
     def policy(self) -> Path:
         """Root-owned: whom fork server and account helper may serve, compiled from hub.yaml by `up`."""
         return self.run / "policy.json"

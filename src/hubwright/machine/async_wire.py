@@ -45,6 +45,17 @@ class Connection:
         except (OSError, ValueError, Refused) as error:
             raise silent(self._path, error) from error
 
+    async def receive_bytes(self, size: int, timeout: float | None) -> bytes:
+        """Return the next `size` bytes, which may be more than a message may have.
+
+        Raises:
+            NotRunning: they did not all come in time.
+        """
+        try:
+            return await asyncio.wait_for(self._reader.readexactly(size), timeout)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise silent(self._path, error or "the answer broke off") from error
+
 
 @asynccontextmanager
 async def connect(path: Path, patience: float = 0) -> AsyncIterator[Connection]:
