@@ -17,6 +17,12 @@ from hubwright.machine.process import Process
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
+YAML = """\
+hub: {listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+extra: {ForkSpawner: {poll_interval: 600}}  # so that what the hub learns, it learns from the fork server
+"""
+
 
 @pytest.fixture(scope="module")
 def people(module_account: Callable[..., Account]) -> list[Account]:
@@ -25,7 +31,7 @@ def people(module_account: Callable[..., Account]) -> list[Account]:
 
 @pytest.fixture(scope="module")
 def running(service: Callable[..., Service]) -> Service:
-    return service().up()
+    return service(YAML).up()
 
 
 @pytest.fixture
@@ -75,6 +81,15 @@ def test_a_server_that_ends_by_itself_is_noticed(running: Service, kernel: Kerne
     wait_until(lambda: not running.server(people[0].name), 30)
     assert not list((running.run / "routes").rglob(f"*{people[0].name}*/**/*:*"))
     assert running.start(people[0].name).kernel().run("1") == "1"
+
+
+def test_its_end_is_noticed_also_after_the_fork_server_was_started_again(
+    running: Service, kernel: Kernel, people: list[Account]
+) -> None:
+    replaced(running, "fork-server", signal.SIGKILL)
+    os.kill(kernel.notebook.pid, signal.SIGKILL)
+    wait_until(lambda: not running.server(people[0].name), 20)
+    running.start(people[0].name)
 
 
 def test_the_hub_starts_without_fork_server_while_a_server_is_frozen(

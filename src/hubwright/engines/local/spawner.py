@@ -12,13 +12,15 @@ from typing import Any
 from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Float, Int, Unicode
 
-from hubwright.errors import HubwrightError, NotRunning
+from hubwright.errors import NotRunning
 from hubwright.fields import Site, format_bytes, server_key, unix_url
 from hubwright.machine import async_wire, site_file
 from hubwright.machine.process import Process
 
 _ANSWER = 15.0
 """Seconds the fork server has to answer."""
+_AGAIN = 1.0
+"""Seconds until a fork server that went away is asked again about a server's end."""
 
 
 class ForkSpawner(Spawner):
@@ -157,11 +159,12 @@ class ForkSpawner(Spawner):
         self._watching = None
 
     async def _watch(self) -> None:
-        try:
+        """Hear of the server's end from the fork server; one that is started again is asked again."""
+        answer = await self._ask({"op": "wait", "key": self.key}, None)
+        while answer is None:
+            await asyncio.sleep(_AGAIN)
             answer = await self._ask({"op": "wait", "key": self.key}, None)
-        except (asyncio.CancelledError, HubwrightError):
-            return
-        if answer and answer["state"] == "exited":
+        if answer["state"] == "exited" or (self.process and not self.process.alive()):
             await self.poll_and_notify()
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
