@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -117,7 +117,9 @@ def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
         for kind in family.modules():
             if name in family.load(kind).Config.model_fields:
                 return what, f"It belongs to `kind: {kind}`."
-    elsewhere = {path.rpartition(".")[2]: path for path in _everywhere(Hub)}
+    elsewhere: dict[str, str] = {}
+    for path in _everywhere(Hub):
+        elsewhere.setdefault(path.rpartition(".")[2], path)
     near = perhaps(name, list(elsewhere))
     word = near.partition('"')[2].partition('"')[0]
     return what, f'Perhaps you meant "{elsewhere[word]}"?' if word else ""
@@ -125,25 +127,39 @@ def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
 
 def _settings_of(keys: Keys, data: dict[str, Any]) -> set[str]:
     """Return the settings that may stand in the section at `keys`."""
-    models: list[type[BaseModel]] = [Hub]
+    kinds: list[Any] = [Hub]
     for step in keys:
-        models = [found for model in models for found in _below(model, str(step), data)]
-    return {name for model in models for name in model.model_fields}
+        kinds = [found for kind in kinds for found in _below(kind, str(step), data)]
+    return {name for kind in kinds if get_origin(kind) is None for name in kind.model_fields}
 
 
-def _below(model: type[BaseModel], name: str, data: dict[str, Any]) -> list[type[BaseModel]]:
-    if model is Hub and (family := FAMILIES.get(name)):
-        kind = family.name_in(data.get(name, {}))
-        return [family.load(kind if kind in family.modules() else family.default).Config]
-    field = model.model_fields.get(name)
-    return list(_models_in(field.annotation)) if field else []
+def _below(kind: Any, name: str, data: dict[str, Any]) -> list[Any]:
+    """Return what may stand below `name` in a model, or below any name or number in a mapping or list."""
+    if origin := get_origin(kind):
+        return list(_kinds_in(get_args(kind)[1 if origin is dict else 0]))
+    if kind is Hub and (family := FAMILIES.get(name)):
+        named = family.name_in(data.get(name, {}))
+        return [family.load(named if named in family.modules() else family.default).Config]
+    field = kind.model_fields.get(name)
+    return list(_kinds_in(field.annotation)) if field else []
+
+
+def _kinds_in(annotation: Any) -> Iterator[Any]:
+    """Yield the models, mappings and lists that an annotation allows."""
+    if (isinstance(annotation, type) and issubclass(annotation, BaseModel)) or get_origin(annotation) in {dict, tuple}:
+        yield annotation
+    else:
+        for argument in get_args(annotation):
+            yield from _kinds_in(argument)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
+    for kind in _kinds_in(annotation):
+        if get_origin(kind) is None:
+            yield kind
+        else:
+            for argument in get_args(kind):
+                yield from _models_in(argument)
 
 
 def _everywhere(model: type[BaseModel], before: str = "") -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from hubwright.config.model import Hub
 from hubwright.config.tree import Keys, Tree, parse
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import shown
+from hubwright.machine.policy import LIMITS
+from hubwright.profiles.conflicts import conflicts
 
 DEFAULT = Path("hub.yaml")
 _LARGEST = 256 * 1024
@@ -62,9 +64,23 @@ def load(path: Path | None = None) -> Loaded:
         hub = Hub.model_validate(data)
     except ValidationError as error:
         tree.problems.extend(explain(error, data, tree))
+    else:
+        tree.problems.extend(Problem(tree.where(keys), what, remedy) for keys, what, remedy in _conflicts(hub))
     if tree.problems:
         raise ConfigError(sorted(tree.problems, key=lambda problem: _line(problem, path)))
     return Loaded(hub, path, tree.lines)
+
+
+def _conflicts(hub: Hub) -> Iterator[tuple[Keys, str, str]]:
+    """Yield what is right in each place and wrong together: the way to it, what it is, what to do."""
+    if hub.profiles is None:
+        return
+    for limit in LIMITS:
+        if getattr(hub.engine, limit, None) is not None:
+            what = "cannot stand beside `profiles`, whose sizes say how much a server may take."
+            yield ("engine", limit), what, "Leave it out here."
+    for keys, what, remedy in conflicts(hub.profiles):
+        yield ("profiles", *keys), what, remedy
 
 
 def _line(problem: Problem, path: Path) -> int:

@@ -13,6 +13,7 @@ from hubwright.engines import FAMILY as ENGINES
 from hubwright.envs.config import Environments
 from hubwright.fields import Duration, UserName, format_duration, parse_duration, shown
 from hubwright.kinds import KindConfig
+from hubwright.profiles.config import Profiles
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.%]{2,60}\]|[A-Za-z0-9._-]{0,253}):([0-9]{1,5})")
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
@@ -139,6 +140,11 @@ class Hub(BaseModel):
     )
     engine: Annotated[KindConfig, ENGINES] = Field(
         default_factory=ENGINES.default_config, description="Where notebook servers run, and what they may take."
+    )
+    profiles: Profiles | None = Field(
+        default=None,
+        description="Sizes and images that people choose from, and who may have what; for every engine, "
+        "and for every way to start a server. Without it every server has the limits of `engine`.",
     )
     environments: Environments = Field(default=Environments(), description="Where kernels come from.")
     idle: IdleSection = Field(

@@ -69,7 +69,9 @@ def template() -> str:
         if family := FAMILIES.get(section):
             lines += _settings(family.load(family.default).Config, "  ", _kinds_of(section))
         elif model := next(_models(field), None):
-            lines += _settings(model, "  ")
+            optional = field.default is None
+            settings = _settings(model, "  ", optional=optional)
+            lines += [f"# {line}" for line in (lines.pop(), *settings)] if optional else settings
         else:
             lines += _example(field.examples[0] if field.examples else {}, "  # ")
         lines.append("")
@@ -81,17 +83,18 @@ def _kinds_of(section: str) -> str:
     return " ".join(f"{kind}: {(family.load(kind).Config.__doc__ or '').strip()}" for kind in sorted(family.kinds))
 
 
-def _settings(model: type[BaseModel], indent: str, kinds: str = "") -> Iterator[str]:
+def _settings(model: type[BaseModel], indent: str, kinds: str = "", optional: bool = False) -> Iterator[str]:
+    """Yield the settings of a section: each as a comment, or bare when the whole section is one."""
     for name, field in model.model_fields.items():
         yield from _comment(kinds if kinds and name == "kind" else field.description or "", indent)
-        below = list(_models(field))
+        below = [] if optional and field.examples else list(_models(field))
         if below and len(_arguments(field.annotation)) == len(below):
             yield f"{indent}{name}:"
-            yield from _settings(below[0], indent + "  ")
+            yield from _settings(below[0], indent + "  ", optional=optional)
         else:
             default = _default(field)
             value = field.examples[0] if default in (None, [], {}) and field.examples else default
-            yield from _example({name: value}, f"{indent}# ")
+            yield from _example({name: value}, indent if optional else f"{indent}# ")
 
 
 def _example(values: dict[str, Any], indent: str) -> Iterator[str]:
@@ -119,14 +122,28 @@ def _table(model: type[BaseModel], before: str) -> str:
 
 
 def _rows(model: type[BaseModel], before: str) -> Iterator[tuple[str, FieldInfo, str]]:
-    described = model.model_json_schema(mode="validation")
+    whole = model.model_json_schema(mode="validation")
+    described = next(one for one in (whole, *whole.get("anyOf", ())) if "properties" in one)
+    shown: set[type[BaseModel]] = set()
     for name, field in model.model_fields.items():
         below = list(_models(field))
+        named = [(f"{before}{name}{mark}.", inner) for mark, inner in _repeated(field) if inner not in shown]
         rest = [item for item in _arguments(field.annotation) if not _is_model(item)]
-        if not below or rest:
-            yield f"{before}{name}", field, _value(described["properties"][name], described.get("$defs", {}))
+        if not below or rest or field.examples:
+            yield f"{before}{name}", field, _value(described["properties"][name], whole.get("$defs", {}))
         for section in below:
             yield from _rows(section, f"{before}{name}.")
+        for place, section in named:
+            yield from _rows(section, place)
+        shown.update(below)
+
+
+def _repeated(field: FieldInfo) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield the model of which a mapping or a list holds many, with the mark that stands for any of them."""
+    for item in _arguments(field.annotation):
+        inner = get_args(item)[-1] if get_origin(item) is dict else next(iter(get_args(item)), None)
+        if inner and _is_model(inner):
+            yield (".NAME" if get_origin(item) is dict else "[]"), inner
 
 
 def _value(described: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -141,8 +158,12 @@ def _value(described: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "enum" in described:
         return " or ".join(f"`{item}`" for item in described["enum"])
     match described.get("type"):
+        case "boolean":
+            return "`true` or `false`"
+        case "object" if described.keys() & {"additionalProperties", "patternProperties"}:
+            return "a section for each name"
         case "array":
-            return f"list of {_value(described['items'], definitions)}s"
+            return f"list of {_value(described['items'], definitions).removeprefix('a ')}s"
         case "integer":
             limits = (described.get("minimum"), described.get("maximum"))
             return f"whole number, {limits[0]} to {limits[1]}" if None not in limits else "whole number"
@@ -158,7 +179,7 @@ def _default(field: FieldInfo) -> Any:
     """Return a default as it would stand in the file."""
     if field.default is PydanticUndefined:
         return None
-    return TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode="json")
+    return TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode="json", exclude_none=True)
 
 
 def _models(field: FieldInfo) -> Iterator[type[BaseModel]]:

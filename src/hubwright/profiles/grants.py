@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hubwright.errors import Refused
+from hubwright.fields import format_bytes
 
 
 class NotGranted(Refused):
@@ -42,6 +43,9 @@ class Amounts:
         return self.cpu > 0 or self.memory > 0
 
 
+NOTHING = Amounts()
+
+
 @dataclass(frozen=True)
 class Mount:
     """A folder of the machine that a container sees: both paths are whole, `{username}` is filled in."""
@@ -69,7 +73,7 @@ class Grant:
     """The image's display name."""
     image_ref: str = ""
     """The image, as the container engine knows it."""
-    reserve: Amounts = Amounts()
+    reserve: Amounts = NOTHING
     """What the server keeps for itself, whatever others do."""
     home: str = ""
     """The home on the machine; empty for the account's own."""
@@ -109,5 +113,21 @@ class Machine:
     cpu: float
     memory: int
     gpu: int = 0
-    room: Amounts = field(default_factory=Amounts)
+    room: Amounts = NOTHING
     """What reserves may add up to: the machine, or the cap, without the margin."""
+
+
+def size_in_words(size: int) -> str:
+    """Return bytes as people read them: `8G`, `1.5G`, `300M`; exact where that is short."""
+    exact = format_bytes(size)
+    if len(exact) <= 5:
+        return exact
+    unit, scale = ("G", 2**30) if size >= 2**30 else ("M", 2**20)
+    return f"{size / scale:.1f}{unit}"
+
+
+def in_words(amounts: Amounts) -> str:
+    """Return `4 processors and 8G of memory`, or the one of them that there is."""
+    cpu = f"{round(amounts.cpu, 2):g} processor{'s' * (amounts.cpu != 1)}" if amounts.cpu else ""
+    memory = f"{size_in_words(amounts.memory)} of memory" if amounts.memory else ""
+    return " and ".join(word for word in (cpu, memory) if word) or "nothing"

@@ -52,6 +52,14 @@ def test_every_example_of_the_template_holds(tmp_path):
     assert loaded.hub.extra
 
 
+def test_a_section_that_may_be_left_out_stands_there_whole(tmp_path):
+    """Without their "# " the lines of `profiles` are one that holds."""
+    block = template().partition("# profiles:")[2].partition("\n\n")[0]
+    path = tmp_path / "hub.yaml"
+    path.write_text("profiles:" + re.sub(r"^# ", "", block, flags=re.MULTILINE))
+    assert load(path).hub.profiles.default.servers == 3
+
+
 def _is_setting(line: str) -> bool:
     name = line.partition(":")[0]
     known = {*Hub.model_fields, "JupyterHub", "preload"}
