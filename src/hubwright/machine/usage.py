@@ -27,7 +27,7 @@ class Running:
     version: int = 2
     """Of the control groups."""
     folders: Mapping[str, Path] = field(default_factory=dict)
-    """Controller (`cpu` or `cpuacct`, `memory`, `pids`) to its group's folder; without any its processes are counted."""
+    """Controller (`cpu` or `cpuacct`, `memory`, `pids`) to its group's folder; without any, processes are counted."""
     pid: int = 0
     """Its first process; where there are no groups."""
 

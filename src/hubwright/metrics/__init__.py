@@ -1,4 +1,4 @@
-"""What servers, homes and the machine take: sampled, kept and told by a process of its own, `python -m hubwright.metrics`.
+"""What servers, homes and the machine take: sampled, kept and told by a process of its own.
 
 The hub passes on what this process answers; `hub/usage.py` decides who may see what. `GET /hub/api/hubwright/usage`:
 
