@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pwd
@@ -161,6 +162,38 @@ def test_interrupt_reaches_a_forked_kernel(notebook: Notebook) -> None:
         if message["msg_type"] == "execute_reply":
             break
     assert text.strip() == "stopped"
+
+
+def test_the_debugger_of_a_forked_kernel_stops_at_a_breakpoint(notebook: Notebook) -> None:
+    """It is told at its start, not at the kernel's, which files are not the user's."""
+    kernel = notebook.kernel()
+    numbers = itertools.count(1)
+
+    def ask(command: str, **arguments: Any) -> dict[str, Any]:
+        number = f"debug-{next(numbers)}"
+        header = {"msg_id": number, "msg_type": "debug_request", "username": "", "session": "x", "version": "5.3"}
+        content = {"type": "request", "seq": 1, "command": command, "arguments": arguments}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "channel": "control", "content": content}
+        kernel.ws.send(json.dumps({**message, "buffers": []}))
+        answers = (one["content"] for one in kernel.messages(number) if one["msg_type"] == "debug_reply")
+        answer: dict[str, Any] = next(answers)
+        assert answer["success"], answer
+        return answer
+
+    code = "a = 6\nb = a * 7\nprint(b)"
+    ask("initialize", clientID="test", adapterID="", linesStartAt1=True, columnsStartAt1=True, pathFormat="path")
+    ask("attach")
+    assert kernel.value("print(len(get_ipython().kernel.debugger.kernel_modules))") > 1000
+    cell = ask("dumpCell", code=code)["body"]["sourcePath"]
+    ask("setBreakpoints", source={"path": cell}, breakpoints=[{"line": 2}])
+    ask("configurationDone")
+    kernel.send(code)
+    events: Iterator[dict[str, Any]] = (json.loads(kernel.ws.recv()) for _ in range(200))
+    stopped = next(one for one in events if one["msg_type"] == "debug_event" and one["content"]["event"] == "stopped")
+    assert stopped["content"]["body"]["reason"] == "breakpoint"
+    frames = ask("stackTrace", threadId=stopped["content"]["body"]["threadId"])["body"]["stackFrames"]
+    assert (frames[0]["source"]["path"], frames[0]["line"]) == (cell, 2)
+    ask("disconnect", restart=False, terminateDebuggee=False)
 
 
 def test_a_forked_kernel_restarts(notebook: Notebook) -> None:

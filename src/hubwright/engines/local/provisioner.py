@@ -20,6 +20,8 @@ from jupyter_client.provisioning import LocalProvisioner
 from hubwright.engines.local import agent, launch
 from hubwright.machine.process import Process
 
+_BINDING = 20.0
+"""Seconds a kernel has for listening, on a machine where many start at once."""
 _CHANNELS = ("shell", "stdin", "control", "iopub", "hb")
 _STARTERS: tuple[list[str], ...] = ([], ["-Xfrozen_modules=off"])
 
@@ -165,17 +167,17 @@ def forkable(cmd: list[str], env: dict[str, str], spec: Path) -> str:
 
 
 async def _bound(kernel: ForkedKernel, info: KernelConnectionInfo) -> None:
-    """Wait until the kernel listens, which takes some 50 ms; at most 2 s, and not for one that has ended.
+    """Wait until the kernel listens, which takes some 50 ms; not for one that has ended.
 
     A socket that is connected earlier tries again after 100 ms. When the output's is later than the others, the
     first answer's status is lost, and jupyter_server asks again only after half a second.
     """
     channels = [f"{info['ip']}-{info[f'{name}_port']}" for name in _CHANNELS]
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline and kernel.poll() is None:
-        if all(os.path.exists(path) for path in channels):  # noqa: PTH110, ASYNC240 (on tmpfs, hundreds of times)
+    begin = time.monotonic()
+    while (waited := time.monotonic() - begin) < _BINDING and kernel.poll() is None:
+        if all(os.path.exists(path) for path in channels):  # noqa: PTH110, ASYNC240 (on tmpfs, dozens of times)
             return
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(max(0.002, waited / 10))
 
 
 def _trusted(folder: Path) -> bool:

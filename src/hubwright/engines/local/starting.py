@@ -35,6 +35,9 @@ def prepare(site: Site) -> None:
     MACHINE.npm_prefix = server.npm_prefix(site.account if site.privileged else None)
     for minor in (4, 5):
         get_validator(4, minor)  # type: ignore[no-untyped-call]
+    from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
+
+    kernel.prepare()
 
 
 def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> NoReturn:
