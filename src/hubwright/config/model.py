@@ -13,6 +13,7 @@ from hubwright.engines import FAMILY as ENGINES
 from hubwright.envs.config import Environments
 from hubwright.fields import Duration, UserName, format_duration, parse_duration, shown
 from hubwright.kinds import KindConfig
+from hubwright.metrics.config import Metrics
 from hubwright.profiles.config import Profiles
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.%]{2,60}\]|[A-Za-z0-9._-]{0,253}):([0-9]{1,5})")
@@ -150,6 +151,9 @@ class Hub(BaseModel):
     idle: IdleSection = Field(
         default=IdleSection(),
         description="When servers that nobody uses are stopped. A kernel that computes counts as used.",
+    )
+    metrics: Metrics = Field(
+        default=Metrics(), description="What servers, homes and the machine take, now and over time."
     )
     extra: dict[ClassName, dict[TraitName, Any]] = Field(
         default={},
