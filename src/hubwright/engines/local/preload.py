@@ -22,6 +22,7 @@ SERVER = (
     "jupyter_lsp.virtual_documents_shadow",
     "jupyter_server_terminals",
     "notebook_shim.nbserver",
+    "hubwright.engines.local.connection",
     "hubwright.engines.local.server",
     "hubwright.engines.local.extension",
     "hubwright.engines.local.provisioner",

@@ -21,6 +21,7 @@ ARGUMENTS = (
     "--ServerApp.jpserver_extensions={'hubwright.engines.local.extension': True}",
     "--ConnectionFileMixin.transport=ipc",
     "--KernelProvisionerFactory.default_provisioner_name=hubwright-fork",
+    "--ServerApp.kernel_websocket_connection_class=hubwright.engines.local.connection.WelcomedConnection",
     f"--LabApp.extra_labextensions_path={Path(__file__).parent / 'labextensions'}",
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
