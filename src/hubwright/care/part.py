@@ -36,20 +36,26 @@ class Part:
     """Its output; 0600."""
     account: str | None = None
     """The Unix account it runs as; None for the account that starts it."""
+    groups: tuple[int, ...] = ()
+    """Ids of groups besides the account's own; for root to give."""
     descriptors: tuple[int, ...] = ()
     """Inherited under the same numbers; every other descriptor is closed."""
     version: str = ""
     """What else it was started with (the content of its configuration): another version is another program."""
     ready: Callable[[], bool] = field(default=lambda: True, compare=False)
     """Whether it does its work now; quick, never raises."""
+    works: Callable[[], bool] = field(default=lambda: True, compare=False)
+    """As `ready`, but patient: asked now and then while it runs. A part that goes on saying no is started anew."""
     grace: float = 10
     """Seconds it gets between SIGTERM and SIGKILL."""
     umask: int = 0o077
+    vital: bool = True
+    """Whether the service is not up without it: a start waits for it, and fails when it does."""
 
     @property
     def fingerprint(self) -> str:
         """The same for two parts exactly when one running program serves for both."""
-        told = [self.argv, sorted(self.env.items()), self.account, self.version]
+        told = [self.argv, sorted(self.env.items()), self.account, self.version, *self.groups]
         return sha256(json.dumps(told).encode()).hexdigest()[:16]
 
     def spawn(self) -> subprocess.Popen[bytes]:
@@ -66,7 +72,7 @@ class Part:
                 start_new_session=True,
                 pass_fds=self.descriptors,
                 umask=self.umask,
-                **_identity(self.account),
+                **_identity(self.account, self.groups),
             )
         except OSError as error:
             raise MachineError(f"The {self.name} cannot be started ({self.argv[0]}): {error.strerror}.") from error
@@ -92,12 +98,12 @@ def tell_exit(code: int | None) -> str:
     return f"left with code {code}"
 
 
-def _identity(account: str | None) -> dict[str, Any]:
-    """Popen's arguments to become `account` with exactly its groups; none when it is whoever we are."""
+def _identity(account: str | None, more: tuple[int, ...]) -> dict[str, Any]:
+    """Popen's arguments to become `account` with exactly its groups and `more`; none when it is whoever we are."""
     if account is None:
         return {}
     entry = pwd.getpwnam(account)
     if entry.pw_uid == os.geteuid():
         return {}
-    groups = os.getgrouplist(account, entry.pw_gid)
+    groups = [*os.getgrouplist(account, entry.pw_gid), *more]
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}

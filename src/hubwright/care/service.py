@@ -17,10 +17,11 @@ from hubwright.auth import FAMILY as AUTH
 from hubwright.care.ground import write_file
 from hubwright.care.listeners import INTERNAL, PUBLIC
 from hubwright.care.part import Part
-from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, Service
+from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, Notebooks, Service
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
+from hubwright.engines import hosted
 from hubwright.errors import ConfigError, HubwrightError, NotRunning
 from hubwright.fields import Site
 from hubwright.hub import compile as compiled
@@ -28,12 +29,24 @@ from hubwright.machine import site_file, wire
 from hubwright.machine.policy import Policy
 from hubwright.people import accounts
 
+_PATIENCE = 15.0
+"""Seconds a part has for an answer before it counts as a miss; a busy machine is slow, not silent."""
+_PRELOAD_FILE, _METRICS_FILE = "preload.json", "metrics.json"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def compose(loaded: Loaded, voice: Voice, opened: Callable[[Site], None]) -> Service:
     """Return the service that `loaded` describes, for `supervise.up`; `opened` is called when its page answers."""
-    return Service(lambda site: _parts(loaded, site, voice), page_answers, opened)
+    return Service(lambda site: _parts(loaded, site, voice), page_answers, opened, _notebooks(loaded))
+
+
+def _notebooks(loaded: Loaded) -> Notebooks | None:
+    engine = loaded.hub.engine
+    if (elsewhere := hosted(engine)) is None:
+        return None
+    return Notebooks(
+        lambda site: elsewhere.count(engine, site), lambda site, grace: elsewhere.end_all(engine, site, grace)
+    )
 
 
 def check(loaded: Loaded, site: Site) -> None:
@@ -53,40 +66,42 @@ def page_answers(site: Site) -> bool:
         return False
 
 
-def hub_answers(site: Site) -> bool:
-    """Whether the hub itself answers on its socket."""
+def web_answers(path: Path, address: str, timeout: float) -> bool:
+    """Whether a web server behind a Unix socket answers within `timeout` seconds, and not that it is broken."""
     try:
         with socket.socket(socket.AF_UNIX) as plain:
-            plain.settimeout(2)
-            plain.connect(str(site.hub_socket))
-            connection = http.client.HTTPConnection("localhost", timeout=2)
+            plain.settimeout(timeout)
+            plain.connect(str(path))
+            connection = http.client.HTTPConnection("localhost", timeout=timeout)
             connection.sock = plain
-            return _status(connection, f"{site.base_url}hub/health") < 500
+            return _status(connection, address) < 500
     except (OSError, http.client.HTTPException):
         return False
 
 
-def fork_server_answers(site: Site) -> bool:
-    """Whether the fork server answers."""
+def program_answers(path: Path, timeout: float) -> bool:
+    """Whether a program that speaks JSON lines says anything within `timeout` seconds, be it that it does not know."""
     try:
-        return bool(wire.call(site.fork_socket, {"op": "list"}, timeout=2).get("ok"))
+        return bool(wire.call(path, {"op": "health"}, timeout))
     except NotRunning:
         return False
 
 
-def listens(path: Path) -> bool:
-    """Whether somebody listens on a Unix socket."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(2)
-        return client.connect_ex(str(path)) == 0
+def health(site: Site, timeout: float = 2) -> dict[str, Callable[[], bool]]:
+    """Return, for each part of a service at `site`, the check whether it does its work, within `timeout` seconds.
 
-
-def health(site: Site) -> dict[str, Callable[[], bool]]:
-    """Return, for each part of a service at `site`, the check whether it does its work."""
-    checks: dict[str, Callable[[], bool]] = {FORK_SERVER: lambda: fork_server_answers(site)}
+    Each looks at that part alone: Caddy's is an address that Caddy answers by itself.
+    """
+    checks: dict[str, Callable[[], bool]] = {}
+    if (site.run / _PRELOAD_FILE).exists():
+        checks[FORK_SERVER] = lambda: program_answers(site.fork_socket, timeout)
     if site.privileged:
-        checks[ACCOUNT_HELPER] = lambda: listens(site.account_socket)
-    return {**checks, CADDY: lambda: page_answers(site), HUB: lambda: hub_answers(site)}
+        checks[ACCOUNT_HELPER] = lambda: program_answers(site.account_socket, timeout)
+    checks[CADDY] = lambda: web_answers(site.api_socket, "/", timeout)
+    checks[HUB] = lambda: web_answers(site.hub_socket, f"{site.base_url}hub/health", timeout)
+    if (site.run / _METRICS_FILE).exists():
+        checks[METRICS] = lambda: program_answers(site.metrics_socket, timeout)
+    return checks
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,8 @@ class _Maker:
         package = "" if name == CADDY else self.package  # restarting Caddy closes websockets
         told = sha256(f"{package}\n{version}".encode()).hexdigest()
         log = site.logs / f"{name}.log"
-        return Part(name, argv, env, log, account=account, version=told, **more)  # type: ignore[arg-type]
+        ready, works = health(site)[name], health(site, _PATIENCE)[name]
+        return Part(name, argv, env, log, account=account, version=told, ready=ready, works=works, **more)  # type: ignore[arg-type]
 
 
 def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
@@ -127,7 +143,12 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
     site_file.save(site, site.run / "site.json")
     policy = compiled.policy(hub, site)
     write_file(site, "policy.json", policy)
-    preload = write_file(site, "preload.json", list(hub.environments.default.preload))
+    elsewhere = hosted(hub.engine)
+    if elsewhere is None:
+        preload = write_file(site, _PRELOAD_FILE, list(hub.environments.default.preload))
+    else:
+        (site.run / _PRELOAD_FILE).unlink(missing_ok=True)
+        elsewhere.prepare(hub.engine, hub.profiles, site, voice.warn, voice.wait)
     static = proxy.publish(site.prefix, site, voice.wait)
     voice.wait("")
     write_file(site, "lab.json", {"static_url": static})
@@ -137,16 +158,10 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
         _make_accounts(hub.people.users, policy, voice)
     python = str(site.prefix / "bin" / "python")
     make = _Maker(site, package_fingerprint(site.prefix)).make
-    checks = health(site)
     where = json.dumps([site.listen, str(site.state), str(site.run), site.public_url])
     account = site.account if site.privileged else None
     here = Path(hubwright.__file__).parent
     parts = [
-        # without -I: the flags of a forked kernel must be those of an executed one
-        make(
-            FORK_SERVER, python, "-m", "hubwright.engines.local.forkserver",
-            version=preload + where, ready=checks[FORK_SERVER], grace=5,
-        ),
         make(
             CADDY, str(site.prefix / "bin" / "caddy"), "run", "--config", str(site.run / "caddy.json"),
             account=account, environment=proxy.ENVIRONMENT,
@@ -154,13 +169,31 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
         ),
         make(
             HUB, python, "-I", "-m", "hubwright.hub.app", "-f", str(here / "hub" / "jupyterhub_config.py"),
-            account=account, version=settings + where, ready=checks[HUB], grace=10,
+            account=account, groups=elsewhere.groups(hub.engine) if elsewhere else (),
+            version=settings + where, grace=10,
         ),
     ]  # fmt: skip
+    if elsewhere is None:
+        # without -I: the flags of a forked kernel must be those of an executed one
+        forks = make(
+            FORK_SERVER, python, "-m", "hubwright.engines.local.forkserver",
+            version=preload + where, grace=5,
+        )  # fmt: skip
+        parts.insert(0, forks)
+    if hub.metrics.enabled:
+        measured = write_file(site, _METRICS_FILE, compiled.metrics(hub))
+        parts.append(
+            make(
+                METRICS, python, "-I", "-m", "hubwright.metrics",
+                account=account, version=measured + where, grace=3, vital=False,
+            )
+        )  # fmt: skip
+    else:
+        (site.run / _METRICS_FILE).unlink(missing_ok=True)
     if site.privileged:
         helper = make(
             ACCOUNT_HELPER, python, "-I", "-m", "hubwright.people.account_helper",
-            version=where, ready=checks[ACCOUNT_HELPER], grace=3,
+            version=where, grace=3,
         )  # fmt: skip
         parts.insert(1, helper)
     return parts

@@ -66,7 +66,6 @@ def read(site: Site) -> State:
     parts = []
     for name in sorted(checks, key=lambda name: (name != HUB, name != CADDY, name)):
         process = ledger[name][0] if name in ledger and ledger[name][0].alive() else None
-        # Caddy answers for a page that the hub makes: while that is silent, ask only whether it listens
         works = process is not None and checks[name]()
         health: Literal["well", "silent", "down"] = "well" if works else "silent" if process else "down"
         parts.append(PartState(name, health, process.pid if process else None, process.age if process else None))

@@ -13,6 +13,7 @@ from hubwright.care import ground
 from hubwright.care.listeners import open_listeners
 from hubwright.care.log import bound, last_lines
 from hubwright.care.part import Part
+from hubwright.care.pulse import Pulse
 from hubwright.care.signals import Requests, adopt_orphans
 from hubwright.care.voice import Voice
 from hubwright.care.watch import Watch, read_ledger
@@ -21,6 +22,7 @@ from hubwright.fields import Site
 from hubwright.machine import keyring, wire
 
 FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB = "fork-server", "account-helper", "caddy", "hub"
+METRICS = "metrics"
 NOTEBOOKS = "notebooks"
 LEDGER = "parts.json"
 _START = 90.0
@@ -29,6 +31,16 @@ _QUIET = 2.0
 """Seconds after which a wait is told."""
 _GRACE = 5.0
 """Seconds that notebooks get to end when everything is stopped."""
+
+
+@dataclass(frozen=True)
+class Notebooks:
+    """Notebook servers that do not hang on the fork server. Both functions block, and raise `HubwrightError`."""
+
+    count: Callable[[Site], int]
+    """How many run."""
+    end: Callable[[Site, float], int]
+    """Ends all, with so many seconds of grace; how many could not be."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class Service:
     """Whether a browser would see the login page now."""
     opened: Callable[[Site], None]
     """Called once, when it answers."""
+    notebooks: Notebooks | None = None
+    """None when the fork server makes them."""
 
 
 def up(site: Site, service: Service, voice: Voice, *, keep: bool = False) -> None:
@@ -88,29 +102,35 @@ def _run(run: _Run, keep: bool) -> None:
             run.voice.say(f"Found running, and adopted: {', '.join(adopted)}.")
         _await_start(run, parts)
     except HubwrightError:
-        _stop(run, keep=keep or FORK_SERVER in adopted)
+        _stop(run, keep=keep or FORK_SERVER in adopted or run.service.notebooks is not None)
         raise
     if not run.requests.stops:
         run.service.opened(run.site)
+    pulse = Pulse(parts, run.watch.process)
+    pulse.start()
     checked = time.monotonic()
     while not run.requests.stops:
         run.watch.step(5)
+        for name, process in pulse.silent().items():
+            run.watch.restart(name, process, f"The {name} runs but has gone silent.")
         if time.monotonic() - checked >= 4:
             checked = time.monotonic()
             with suppress(HubwrightError):  # a full disk: tried again in a moment
                 bound(ground.log_folders(run.site))
+    pulse.end()
     _stop(run, keep=keep)
 
 
 def _await_start(run: _Run, parts: Sequence[Part]) -> None:
     """Wait until every part is ready and the page answers, or until somebody stops it."""
     began = time.monotonic()
-    pending = list(parts)
+    vital = [part for part in parts if part.vital]
+    pending = list(vital)
     stuck: list[Part] = []
 
     def done() -> bool:
         pending[:] = [part for part in pending if not part.ready()]
-        stuck[:] = [part for part in parts if run.watch.looping(part.name)]
+        stuck[:] = [part for part in vital if run.watch.looping(part.name)]
         if time.monotonic() - began > _QUIET:
             names = ", ".join(part.name for part in pending) or "login page"
             run.voice.wait(f"Waiting for {names} ({time.monotonic() - began:.0f} s)")
@@ -120,7 +140,7 @@ def _await_start(run: _Run, parts: Sequence[Part]) -> None:
     run.voice.wait("")
     if run.requests.stops or (finished and not stuck):
         return
-    failed = [*stuck, *pending, parts[-1]][0]
+    failed = [*stuck, *pending, vital[-1]][0]
     why = "fails again and again" if stuck else f"was not ready after {_START:g} s"
     lines = "".join(f"\n  {line}" for line in last_lines(failed.log, 12))
     raise NotRunning(f"The {failed.name} {why}. Its log, {failed.log}, ends:{lines}")
@@ -130,8 +150,10 @@ def _stop(run: _Run, *, keep: bool) -> None:
     """Hub first, then the notebooks, then the rest; with `keep` notebooks and fork server stay."""
     run.voice.say("Stopping; the notebooks stay." if keep else "Stopping.")
     late = []
-    for name in (HUB, *(() if keep else (NOTEBOOKS,)), ACCOUNT_HELPER, CADDY, *(() if keep else (FORK_SERVER,))):
-        if name == NOTEBOOKS:
+    for name in (HUB, METRICS, *(() if keep else (NOTEBOOKS,)), ACCOUNT_HELPER, CADDY, *(() if keep else (FORK_SERVER,))):
+        if name == NOTEBOOKS and run.service.notebooks:
+            _end_notebooks(run, run.service.notebooks)
+        elif name == NOTEBOOKS:
             _stop_notebooks(run)
         elif not run.watch.stop(name, hurry=run.requests.hurry):
             late.append(name)
@@ -170,6 +192,22 @@ def _stop_notebooks(run: _Run) -> None:
                 wire.call(path, {"op": "stop_all", "grace": 0}, timeout=5)
     run.voice.wait("")
     if left := running():
+        run.voice.warn(f"{left} of the notebook servers could not be stopped.")
+
+
+def _end_notebooks(run: _Run, notebooks: Notebooks) -> None:
+    """End every notebook server that others run for us."""
+    try:
+        if not (count := notebooks.count(run.site)):
+            return
+        run.voice.wait(f"Stopping {count} notebook server{'s' if count > 1 else ''}")
+        left = notebooks.end(run.site, _GRACE)
+    except HubwrightError as error:
+        run.voice.warn(f"Notebooks may still run. {error}")
+        return
+    finally:
+        run.voice.wait("")
+    if left:
         run.voice.warn(f"{left} of the notebook servers could not be stopped.")
 
 

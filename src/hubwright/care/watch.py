@@ -45,6 +45,8 @@ class _Kept:
     began: float = 0
     failures: int = 0
     due: float = 0
+    why: str = ""
+    """Why it is being ended, when that is known."""
 
 
 class Watch:
@@ -133,6 +135,16 @@ class Watch:
         kept = self._kept.get(name)
         return kept.process if kept is not None else None
 
+    def restart(self, name: str, process: Process, why: str) -> None:
+        """End `process`, if it still is that part, by SIGKILL; the next `step` starts another and tells `why`.
+
+        What hangs would not hear anything gentler, and every part can be killed at any moment.
+        """
+        kept = self._kept.get(name)
+        if kept is not None and kept.process == process:
+            kept.why = why
+            process.signal(9)
+
     def looping(self, name: str) -> bool:
         """Whether a part has died so often in a row that waiting is of little use."""
         return name in self._kept and self._kept[name].failures >= self._back_off.loop
@@ -196,8 +208,9 @@ class Watch:
 
     def _mourn(self, kept: _Kept) -> None:
         code = kept.child.returncode if kept.child is not None else None
+        what, kept.why = kept.why or f"The {kept.part.name} {tell_exit(code)}.", ""
         self._release(kept)
-        self._fail(kept, f"The {kept.part.name} {tell_exit(code)}.")
+        self._fail(kept, what)
 
     def _fail(self, kept: _Kept, what: str) -> None:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -17,6 +18,7 @@ from hubwright.machine.process import Process
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
+PARTS = ["hub", "fork-server", "caddy", "account-helper"]
 YAML = """\
 hub: {listen: "127.0.0.1:{port}"}
 auth: {kind: pam, allow: all}
@@ -56,7 +58,7 @@ def replaced(service: Service, part: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("part", ["hub", "fork-server", "caddy", "account-helper"])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_killed_and_comes_back(
     running: Service, kernel: Kernel, people: list[Account], part: str, number: int
 ) -> None:
@@ -73,6 +75,32 @@ def test_a_part_is_killed_and_comes_back(
     running.stop(people[0].name)
     assert running.listed() == []
     kernel.notebook.service.start(people[0].name)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_hangs_is_the_one_that_status_calls_silent(running: Service, part: str) -> None:
+    frozen = Process.of(running.part(part))
+    assert frozen and frozen.signal(signal.SIGSTOP)
+    try:
+        found = json.loads(running.cli("status", "--json", check=False).stdout)["parts"]
+        assert {one["name"]: one["health"] for one in found if one["health"] != "well"} == {part: "silent"}
+    finally:
+        frozen.signal(signal.SIGCONT)
+
+
+def test_parts_that_hang_are_started_anew(running: Service, kernel: Kernel, people: list[Account]) -> None:
+    """All at once, since it takes a minute or two until they count as silent; the notebook does not notice."""
+    pid = kernel.notebook.pid
+    frozen = {part: Process.of(running.part(part)) for part in PARTS}
+    for process in frozen.values():
+        assert process and process.signal(signal.SIGSTOP)
+    for process in frozen.values():
+        assert process and process.wait(180)
+    wait_until(lambda: all(running.part(part) for part in PARTS) and running.answers(), 60)
+    assert running.output().count("runs but has gone silent") == len(PARTS)
+    wait_until(lambda: [one["pid"] for one in running.listed()] == [pid])
+    wait_until(lambda: running.server(people[0].name).get("ready"), 30)
+    assert Kernel(kernel.notebook, kernel.id).run("kept") == "'here'"
 
 
 def test_a_server_that_ends_by_itself_is_noticed(running: Service, kernel: Kernel, people: list[Account]) -> None:
