@@ -83,6 +83,17 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
     }
 
 
+def metrics(hub: Hub) -> dict[str, Any]:
+    """Return what the metrics' process reads: how often it looks, what it keeps, and who knows of the servers."""
+    found = hub.metrics
+    return {
+        "source": getattr(ENGINES.of(hub.engine), "USAGE", None),
+        "every": found.every,
+        "disk_every": found.disk_every,
+        "keep": {name: getattr(found.keep, name) for name in type(found.keep).model_fields},
+    }
+
+
 def _merge(setting: str, ours: Any, theirs: Any) -> Any:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return {**ours, **theirs}
