@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hubwright.hub import usage
 from hubwright.hub.pages import assets
 
 Handler = tuple[Any, ...]
@@ -12,4 +13,4 @@ Handler = tuple[Any, ...]
 
 def handlers() -> list[Handler]:
     """Return them; the first whose pattern fits is taken."""
-    return [(assets.PATTERN, assets.AssetHandler)]
+    return [(assets.PATTERN, assets.AssetHandler), *usage.HANDLERS]
