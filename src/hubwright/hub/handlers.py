@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubwright.hub import usage
-from hubwright.hub.pages import assets
+from hubwright.hub.pages import views
 
 Handler = tuple[Any, ...]
 """`(pattern, class)` or `(pattern, class, arguments)`, as Tornado takes it; the pattern begins after `/hub`."""
@@ -13,4 +13,4 @@ Handler = tuple[Any, ...]
 
 def handlers() -> list[Handler]:
     """Return them; the first whose pattern fits is taken."""
-    return [(assets.PATTERN, assets.AssetHandler), *usage.HANDLERS]
+    return [*usage.HANDLERS, *views.HANDLERS]

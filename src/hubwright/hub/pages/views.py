@@ -1,0 +1,96 @@
+"""The handlers of the pages: JupyterHub's own, with more to tell, and the overview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.handlers import pages as stock
+from jupyterhub.scopes import needs_scope
+from tornado.web import authenticated
+
+from hubwright.hub.pages import failures, start
+from hubwright.hub.pages.assets import PATTERN, AssetHandler
+
+
+class HomeHandler(stock.HomeHandler):
+    """`/home`: the user's servers."""
+
+    def render_template(self, name: str, sync: bool = False, **more: Any) -> Any:
+        """Add why a start failed."""
+        return super().render_template(name, sync, failure=failures.of, **more)
+
+
+class PendingHandler(stock.SpawnPendingHandler):
+    """`/spawn-pending/...`: how far a start has come, or why it failed."""
+
+    def render_template(self, name: str, sync: bool = False, **more: Any) -> Any:
+        """Add why the start failed."""
+        return super().render_template(name, sync, failure=failures.told(more.get("exception")), **more)
+
+
+class StartHandler(stock.SpawnHandler):
+    """`/spawn/...`: the form, when there is something to choose; else the start itself.
+
+    A link with a choice starts at once when it was the user's own, see `start.may_start`.
+    """
+
+    failure: BaseException | None = None
+
+    def _get_user_options(self, query: dict[str, list[str]]) -> dict[str, list[str]]:
+        headers = self.request.headers
+        if not start.may_start(headers.get("Sec-Fetch-Site"), headers.get("Sec-Fetch-Mode")):
+            return {}
+        return {name: [value] for name, value in start.choice(query).items()}
+
+    async def _wrap_spawn_single_user(self, *words: Any, **more: Any) -> Any:
+        try:
+            return await super()._wrap_spawn_single_user(*words, **more)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    async def _render_form(self, for_user: Any, spawner_options_form: str, message: str = "", **more: Any) -> Any:
+        names = self.path_args[1:] if len(self.path_args) > 1 else []
+        server = names[0] or "" if names else ""
+        query = {name: self.get_query_arguments(name) for name in self.request.query_arguments}
+        body = {name: self.get_body_arguments(name) for name in self.request.body_arguments}
+        return await self.render_template(
+            "spawn.html",
+            for_user=for_user,
+            auth_state=None,
+            server_name=server,
+            spawner=for_user.spawners.get(server) or for_user.spawner,
+            spawner_options_form=spawner_options_form,
+            choice=start.choice(body or query),
+            fields=start.FIELDS,
+            failure=failures.told(self.failure) if self.failure else failures.Failure(message or ""),
+            url=self.request.path,
+        )
+
+    def render_template(self, name: str, sync: bool = False, **more: Any) -> Any:
+        """Add why the start failed, for the page that says so."""
+        more.setdefault("failure", failures.told(more.get("exception")))
+        return super().render_template(name, sync, **more)
+
+
+class OverviewHandler(BaseHandler):
+    """`/overview`: what everybody takes, for admins."""
+
+    @authenticated
+    @needs_scope("admin-ui")
+    async def get(self) -> None:
+        """Show the page; the numbers come from the API, which asks again who may see them."""
+        self.finish(await self.render_template("overview.html"))
+
+
+HANDLERS: list[tuple[Any, ...]] = [
+    (PATTERN, AssetHandler),
+    (r"/home", HomeHandler),
+    (r"/overview", OverviewHandler),
+    (r"/spawn", StartHandler),
+    (r"/spawn/([^/]+)", StartHandler),
+    (r"/spawn/([^/]+)/([^/]+)", StartHandler),
+    (r"/spawn-pending/([^/]+)", PendingHandler),
+    (r"/spawn-pending/([^/]+)/([^/]+)", PendingHandler),
+]
