@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ class ForkSpawner(Spawner):
     process: Process | None = None
     _watching: asyncio.Future[None] | None = None
 
-    @property
+    @cached_property
     def site(self) -> Site:
-        """Where the service keeps its things."""
+        """Where the service keeps its things; it stays so while a hub runs."""
         return site_file.load(Path(self.site_path or os.environ["HUBWRIGHT_SITE"]))
 
     @property
