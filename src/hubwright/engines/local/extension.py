@@ -9,6 +9,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
+from hubwright.engines.local import provisioner
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
 
@@ -69,6 +70,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
+    provisioner.configure(server)
     reported = float(os.environ.get("JUPYTERHUB_ACTIVITY_INTERVAL") or 300)
     PeriodicCallback(lambda: keep_busy_fresh(server), reported * 1000 / 3).start()
     IOLoop.current().add_callback(without_builds, server)  # once JupyterLab has loaded and set it

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 from hubwright.engines.local import agent, launch
 from hubwright.machine.process import Process
@@ -130,6 +130,16 @@ def connect(channel: socket.socket) -> None:
     """Use `channel` for every kernel of this process from now on."""
     global _client
     _client = AgentClient(channel)
+
+
+def prepare() -> None:
+    """Look which provisioners are installed, in every package's entry points; once, in the fork server."""
+    KernelProvisionerFactory.instance()
+
+
+def configure(server: Any) -> None:
+    """Give what was found before the fork the settings of a server, and of its user."""
+    KernelProvisionerFactory.instance(parent=server).update_config(server.config)
 
 
 class ForkProvisioner(LocalProvisioner):

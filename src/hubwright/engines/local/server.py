@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
-from jupyterhub.singleuser.extension import JupyterHubSingleUser
 from jupyterlab.commands import get_app_dir
+from traitlets import Bool
 
 from hubwright.engines.local import preload, provisioner
+from hubwright.engines.local.singleuser import SingleUser
 
 _SHELL = 'echo 500 >/proc/self/oom_score_adj 2>/dev/null; exec "${SHELL:-/bin/sh}" -l'
 ARGUMENTS = (
@@ -41,6 +42,7 @@ class HandedServerApp(ServerApp):
 
     handed: socket.socket
     ready: socket.socket
+    no_browser_open_file = Bool(True)  # a page for a browser on this machine: it would be written for nobody
 
     def _find_http_port(self) -> None:
         """There is a socket already."""
@@ -67,9 +69,8 @@ def serve(handed: socket.socket, ready: socket.socket, agent: socket.socket | No
     HandedServerApp.ready = ready
     if agent is not None:
         provisioner.connect(agent)
-    app: Any = JupyterHubSingleUser
-    app.serverapp_class = HandedServerApp
-    app.launch_instance(argv=[*ARGUMENTS, *args])
+    SingleUser.serverapp_class = HandedServerApp
+    SingleUser.launch_instance(argv=[*ARGUMENTS, *args])
 
 
 def npm_prefix(account: str | None) -> str:

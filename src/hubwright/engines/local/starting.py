@@ -13,7 +13,7 @@ from typing import NoReturn
 from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
-from hubwright.engines.local import agent, launch, server
+from hubwright.engines.local import agent, launch, provisioner, server
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, policy, wire
@@ -35,6 +35,7 @@ def prepare(site: Site) -> None:
     MACHINE.npm_prefix = server.npm_prefix(site.account if site.privileged else None)
     for minor in (4, 5):
         get_validator(4, minor)  # type: ignore[no-untyped-call]
+    provisioner.prepare()
     from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
 
     kernel.prepare()

@@ -1,0 +1,34 @@
+"""JupyterHub's part of a user's server, without the questions whose answers are known while it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from jupyterhub.singleuser.extension import JupyterHubSingleUser
+
+
+class SingleUser(JupyterHubSingleUser):
+    """Asks the hub nothing while it starts: of sixty servers that start at once each would wait for the hub's answers.
+
+    Hub and server are forked from one environment, so their versions agree; and a server that the hub has just
+    started needs not tell it that it is active.
+    """
+
+    @classmethod
+    def get_extension_package(cls) -> str:
+        """Return the module that jupyter_server finds this class in."""
+        return __name__
+
+    async def check_hub_version(self) -> None:
+        """There is one version only."""
+
+    async def keep_activity_updated(self) -> None:
+        """Report activity regularly, for the first time when some has passed; the servers do not come together."""
+        await asyncio.sleep(self.hub_activity_interval * random.uniform(0.5, 1))  # noqa: S311 (it keeps no secret)
+        await super().keep_activity_updated()
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    return [{"module": __name__, "app": SingleUser}]
