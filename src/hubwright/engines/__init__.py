@@ -10,6 +10,7 @@ from hubwright.kinds import Family, Kind, KindConfig
 from hubwright.profiles.config import Profiles
 
 KINDS = {
+    "docker": "hubwright.engines.docker",
     "local": "hubwright.engines.local",
 }
 FAMILY = Family(section="engine", kinds=KINDS, default="local", group="hubwright.engines")
