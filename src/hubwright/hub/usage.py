@@ -122,10 +122,6 @@ class UsageHandler(_Asking):
 class PrometheusHandler(_Asking):
     """The same for Prometheus."""
 
-    def get_content_type(self) -> str:
-        """Return the type of Prometheus' text format; errors are JSON as everywhere."""
-        return "application/json" if self.get_status() >= 400 else _TEXT
-
     @needs_scope("read:metrics")
     async def get(self) -> None:
         """Answer with every metric as of now."""
