@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import httpx
 import pytest
 from tests.conftest import Account, wait_until
-from tests.running import Kernel, Service
+from tests.running import Kernel, Notebook, Service
 
+from hubwright.fields import server_key
 from hubwright.machine.process import Process
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
 
 PARTS = ["hub", "fork-server", "caddy", "account-helper"]
 YAML = """\
@@ -48,11 +53,12 @@ def kernel(running: Service, people: list[Account]) -> Iterator[Kernel]:
     running.stop(name)
 
 
-def replaced(service: Service, part: str, number: int) -> None:
-    """Signal a part and wait until another process has taken its place and the hub answers."""
+def replaced(service: Service, part: str, number: int, then: Callable[[], object] = lambda: None) -> None:
+    """Signal a part, do something, and wait until another process has taken its place and the hub answers."""
     old = service.part(part)
     process = Process.of(old)
     assert process and process.signal(number)
+    then()
     wait_until(lambda: service.part(part) not in (0, old) and Process.of(service.part(part)), 30)
     wait_until(lambda: service.answers() and service.api("GET", "/").status_code == 200, 30)
 
@@ -168,51 +174,150 @@ def test_a_notebook_is_saved_during_a_hub_restart(running: Service, kernel: Kern
     assert (people[0].home / "saved.ipynb").exists()
 
 
-@pytest.mark.parametrize("part", ["hub", "fork-server", "caddy"])
-def test_a_part_is_killed_in_mid_spawn(running: Service, people: list[Account], part: str) -> None:
-    """Afterwards the user either has a server or can start one; nothing is left hanging."""
-    name = people[1].name
+@contextmanager
+def in_mid_spawn(running: Service, name: str) -> Iterator[Process]:
+    """Ask for a server and freeze its process as soon as there is one; at the end it thaws, and the start settles."""
     if running.server(name):
         running.stop(name)
     running.add_user(name)
-    asked = threading.Thread(target=lambda: _quietly(lambda: running.api("POST", f"/users/{name}/server", {})))
-    asked.start()
-    time.sleep(0.08)
-    replaced(running, part, signal.SIGKILL)
-    asked.join(60)
+    record = running.site.servers / server_key(name, "") / "server.json"
+    with ask_for(running, "POST", name):
+        child = None
+        deadline = time.monotonic() + 30
+        while child is None:
+            assert time.monotonic() < deadline
+            with suppress(FileNotFoundError):
+                child = Process.of(json.loads(record.read_bytes())["pid"])
+        assert child.signal(signal.SIGSTOP)
+        assert running.server(name)["pending"] == "spawn"
+        yield child
+        child.signal(signal.SIGCONT)
     wait_until(lambda: not running.server(name).get("pending"), 60)
-    if not running.server(name).get("ready"):
-        running.start(name)
-    from tests.running import Notebook
 
-    assert Notebook(running, name, "").kernel().run("2 + 2") == "4"
+
+@contextmanager
+def in_mid_stop(running: Service, name: str) -> Iterator[Process]:
+    """Stop a server that is frozen, which takes until its grace is over; at the end it thaws, and the stop settles."""
+    running.start(name).kernel()
+    child = Process.of(Notebook(running, name, "").pid)
+    assert child and child.signal(signal.SIGSTOP)
+    with ask_for(running, "DELETE", name):
+        wait_until(lambda: running.server(name).get("pending") == "stop")
+        yield child
+        child.signal(signal.SIGCONT)
+    # a hub that was started meanwhile, and looked while the server was ending, gives it 180 s to answer
+    wait_until(lambda: not running.server(name).get("pending"), 200)
+
+
+@contextmanager
+def ask_for(running: Service, method: str, name: str) -> Iterator[None]:
+    """Send a request that may fail, since the hub or Caddy is killed meanwhile."""
+
+    def ask() -> None:
+        with suppress(httpx.HTTPError):
+            running.api(method, f"/users/{name}/server", {})
+
+    asked = threading.Thread(target=ask)
+    asked.start()
+    yield
+    asked.join(90)
+    assert not asked.is_alive()
+
+
+def agent_of(server: Process) -> Process | None:
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    return next((Process.of(int(pid)) for pid, title in titles.items() if title.startswith(b"kernel-agent")), None)
+
+
+def works_and_leaves_nothing(running: Service, name: str) -> None:
+    """A server, whether it is there or has to be started, runs a cell, stops, and is gone."""
+    notebook = Notebook(running, name, "") if running.server(name).get("ready") else running.start(name)
+    assert notebook.kernel().run("2 + 2") == "4"
     running.stop(name)
     assert [one for one in running.listed() if one["user"] == name] == []
 
 
-@pytest.mark.parametrize("part", ["hub", "fork-server"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_is_killed_in_mid_spawn(running: Service, people: list[Account], part: str) -> None:
+    """Afterwards the user either has a server or can start one; nothing is left hanging."""
+    with in_mid_spawn(running, people[1].name):
+        replaced(running, part, signal.SIGKILL)
+    works_and_leaves_nothing(running, people[1].name)
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_killed_in_mid_stop(running: Service, people: list[Account], part: str) -> None:
     """The server is gone in the end, and starts again."""
     name = people[1].name
-    running.start(name).kernel()
-    asked = threading.Thread(target=lambda: _quietly(lambda: running.api("DELETE", f"/users/{name}/server")))
-    asked.start()
-    time.sleep(0.02)
-    replaced(running, part, signal.SIGKILL)
-    asked.join(60)
-    wait_until(lambda: not running.server(name).get("pending"), 60)
-    if running.server(name):
+    with in_mid_stop(running, name) as server:
+        replaced(running, part, signal.SIGKILL, lambda: server.signal(signal.SIGCONT))
+    if running.server(name):  # the hub that was killed has forgotten that it was to stop it
         running.stop(name)
-    assert [one for one in running.listed() if one["user"] == name] == []
-    assert running.start(name).kernel().run("1") == "1"
-    running.stop(name)
+    assert server.wait(20)
+    works_and_leaves_nothing(running, name)
 
 
-def _quietly(action: Callable[[], object]) -> None:
-    try:
-        action()
-    except httpx.HTTPError:
-        pass
+def test_a_server_is_killed_in_mid_spawn(running: Service, people: list[Account]) -> None:
+    """The hub learns of it at once, and another can be started."""
+    with in_mid_spawn(running, people[1].name) as server:
+        began = time.monotonic()
+        server.signal(signal.SIGKILL)
+        wait_until(lambda: not running.server(people[1].name).get("pending"), 20)
+    assert time.monotonic() - began < 20
+    assert not running.server(people[1].name).get("ready")
+    works_and_leaves_nothing(running, people[1].name)
+
+
+def test_a_server_is_killed_in_mid_stop(running: Service, people: list[Account]) -> None:
+    with in_mid_stop(running, people[1].name) as server:
+        server.signal(signal.SIGKILL)
+    assert not running.server(people[1].name)
+    works_and_leaves_nothing(running, people[1].name)
+
+
+def test_an_agent_is_killed_in_mid_spawn(running: Service, people: list[Account]) -> None:
+    """Kernels are then executed; the server comes up all the same."""
+    name = people[1].name
+    with in_mid_spawn(running, name) as server:
+        server.signal(signal.SIGCONT)
+        deadline = time.monotonic() + 20
+        while (agent := agent_of(server)) is None:
+            assert time.monotonic() < deadline
+        assert agent.signal(signal.SIGKILL)
+    assert running.server(name)["ready"]
+    works_and_leaves_nothing(running, name)
+
+
+def test_an_agent_is_killed_in_mid_stop(running: Service, people: list[Account]) -> None:
+    with in_mid_stop(running, people[1].name) as server:
+        agent = agent_of(server)
+        assert agent and agent.signal(signal.SIGKILL)
+    assert server.wait(20)
+    works_and_leaves_nothing(running, people[1].name)
+
+
+def test_the_account_helper_is_killed_while_it_checks_a_password(running: Service, people: list[Account]) -> None:
+    """The person is told to try again, and then it works."""
+
+    def log_in(password: str) -> httpx.Response:
+        with httpx.Client(base_url=running.url, timeout=60) as browser:
+            page = browser.get("/hub/login").text
+            xsrf = re.search(r'name="_xsrf" value="([^"]+)"', page)
+            assert xsrf
+            form = {"username": people[1].name, "password": password, "_xsrf": xsrf[1]}
+            return browser.post("/hub/login", data=form)
+
+    helper = Process.of(running.part("account-helper"))
+    assert helper
+    children = Path(f"/proc/{helper.pid}/task/{helper.pid}/children")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(log_in, "wrong")  # takes two seconds
+        wait_until(children.read_text)
+        helper.signal(signal.SIGKILL)
+        assert first.result(60).status_code in (403, 503)
+    wait_until(lambda: running.part("account-helper") not in (0, helper.pid), 30)
+    wait_until(lambda: log_in(people[1].password).status_code == 302, 30)
 
 
 def test_up_is_killed_and_a_second_adopts(running: Service, kernel: Kernel, people: list[Account]) -> None:
