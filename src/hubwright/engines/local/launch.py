@@ -134,7 +134,7 @@ def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, run
 def log_path(site: Site, user: str, server: str) -> Path:
     """Where a server's output goes: `ada.log`, and `ada@second.log` for her server `second`."""
     name = f"{user}@{quote(server, safe='')}" if server else user  # no user's name has an @
-    return site.logs / "users" / f"{name if len(name) <= 200 else server_key(user, server)}.log"
+    return site.logs / "users" / f"{name if len(name) <= 200 else f'{user}@{server_key(user, server)}'}.log"
 
 
 def open_place(site: Site, account: pwd.struct_passwd, launch: Launch) -> tuple[socket.socket, Path]:
