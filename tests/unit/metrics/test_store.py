@@ -135,7 +135,9 @@ def test_it_never_takes_more_than_it_may(tmp_path):
     for first in range(0, 4000, 400):
         with store.together():
             for number in range(first, first + 400):
-                many = [Row(n, chaos.random(), chaos.randrange(2**35), chaos.randrange(2**35), 9, 15) for n in range(1, 300)]
+                many = [
+                    Row(n, chaos.random(), chaos.randrange(2**35), chaos.randrange(2**35), 9, 15) for n in range(1, 300)
+                ]
                 store.add(DETAIL, BEGIN + number * 15, MachineRow(1, 1, 1, 15), many)
         store.shrink()
         whole = sum(path.stat().st_size for path in tmp_path.iterdir())
