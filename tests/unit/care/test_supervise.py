@@ -20,8 +20,8 @@ SCRIPT = Path(__file__).with_name("tiny_service.py")
 class Service:
     """The supervisor in a process of its own."""
 
-    def __init__(self, folder, port):
-        self.folder, self.port, self.ups = folder, port, []
+    def __init__(self, folder, port, **identity):
+        self.folder, self.port, self.ups, self.identity = folder, port, [], identity
 
     def up(self, *arguments, wait="opened", **env):
         out = self.folder / f"out-{len(self.ups)}"
@@ -30,6 +30,7 @@ class Service:
                 [sys.executable, SCRIPT, self.folder, str(self.port), *arguments],
                 stdout=file,
                 env={**os.environ, **env},
+                **self.identity,
             )
         self.ups.append(process)
         eventually(lambda: wait in out.read_text() or process.poll() is not None)
@@ -61,12 +62,16 @@ def eventually(condition, seconds=20):
 
 @pytest.fixture
 def service(tmp_path, free_port):
-    made = Service(tmp_path, free_port)
+    yield from kept(Service(tmp_path, free_port))
+
+
+def kept(made):
+    """Hand out a service, and end what is left of it."""
     yield made
     for process in made.ups:
         process.kill()
         process.wait()
-    for process, _ in read_ledger(tmp_path / "run/x/parts.json").values():
+    for process, _ in read_ledger(made.folder / "run/x/parts.json").values():
         process.stop(0)
     if made.record.exists() and made.notebook:
         made.notebook.stop(0)
@@ -127,6 +132,34 @@ def test_a_start_after_a_kill_adopts_all_parts_and_the_port(service):
     process.terminate()
     assert process.wait(20) == 0
     assert not any(part.alive() for part in before.values())
+
+
+@pytest.fixture
+def others_service(account, free_port):
+    """A service that an ordinary user starts."""
+    person = account()
+    folder = person.home / "service"
+    folder.mkdir()
+    os.chown(folder, person.uid, person.gid)
+    yield from kept(Service(folder, free_port, user=person.uid, group=person.gid, extra_groups=[], cwd="/"))
+
+
+@pytest.mark.root
+def test_a_port_that_may_not_be_taken_over_is_bound_anew(others_service):
+    """As for ordinary users where Yama lets nobody look into a process of one's own (kernel.yama.ptrace_scope=1).
+
+    Here Caddy itself forbids it, which needs no such kernel. All else is adopted.
+    """
+    service, closed = others_service, "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n"
+    process, _ = service.up(TINY_CADDY=closed)
+    hub, caddy, fork_server = (service.part(name) for name in ("hub", "caddy", "fork-server"))
+    process.kill()
+    process.wait()
+    _, out = service.up(TINY_CADDY=closed)
+    assert "adopted: fork-server, hub." in out.read_text()
+    assert (service.part("hub"), service.part("fork-server")) == (hub, fork_server)
+    assert service.ask() == service.part("caddy").pid != caddy.pid
+    assert service.notebook.alive()
 
 
 def test_a_part_with_another_version_is_replaced_without_closing_the_port(service):

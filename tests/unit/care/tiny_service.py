@@ -85,7 +85,7 @@ def parts(site: Site) -> list[Part]:
             site.servers / "x" / "server.json",
             ready=site.fork_socket.exists,
         ),
-        part("caddy", ECHO, descriptors=(PUBLIC, INTERNAL), version=version),
+        part("caddy", os.environ.get("TINY_CADDY", "") + ECHO, descriptors=(PUBLIC, INTERNAL), version=version),
         part("hub", os.environ.get("TINY_HUB", SLEEP), site.run / "ready", ready=(site.run / "ready").exists),
     ]
 
