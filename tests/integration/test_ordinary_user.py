@@ -41,7 +41,9 @@ def test_its_user_has_a_server_and_a_forked_kernel(running: Service, person: Acc
     assert kernel.run("import os; print(os.getuid())").strip() == str(person.uid)
     pid = int(kernel.run("import os; print(os.getpid())"))
     assert Path(f"/proc/{pid}/cmdline").read_text().startswith(f"kernel {person.name}/")
+    assert "1 server, 1 user." in running.cli("status").stdout
     running.stop(person.name)
+    assert "0 servers, 1 user." in running.cli("status").stdout
 
 
 def test_nobody_else_has_one(running: Service, account: Callable[..., Account]) -> None:

@@ -60,8 +60,12 @@ def _show(found: states.State) -> None:
             memory = "-" if one.memory is None else f"{one.memory / 2**20:,.0f} MB"
             servers.add_row(one.user, one.server or "-", health, memory, _age(one.age), str(one.pid or "-"))
         console.print(servers)
-    people = "the hub does not answer" if found.users is None else f"{found.users} users"
-    console.print(f"\n{len(found.servers)} servers, {people}.")
+    people = "the hub does not answer" if found.users is None else _count(found.users, "user")
+    console.print(f"\n{_count(len(found.servers), 'server')}, {people}.")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _age(seconds: float | None) -> str:
