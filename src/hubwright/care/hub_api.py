@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -60,9 +60,16 @@ class HubApi:
         """Return how many users the hub knows."""
         return int(self.ask("GET", "/users?limit=1")["_pagination"]["total"])
 
-    def make_token(self, user: str, expires: float | None, note: str) -> str:
-        """Return a new API token with all of the user's rights; `expires` in seconds from now, None for never."""
-        body = {"note": note} if expires is None else {"note": note, "expires_in": round(expires)}
+    def make_token(self, user: str, expires: float | None, note: str, scopes: Sequence[str] = ()) -> str:
+        """Return a new API token with all of the user's rights, or those `scopes` of them.
+
+        `expires` is in seconds from now, None for never.
+        """
+        body: dict[str, Any] = {"note": note}
+        if expires is not None:
+            body["expires_in"] = round(expires)
+        if scopes:
+            body["scopes"] = list(scopes)
         return str(self.ask("POST", f"/users/{quote(user, safe='')}/tokens", body)["token"])
 
     def _token(self) -> str:

@@ -91,7 +91,7 @@ def test_thinning_twice_or_late_is_the_same(store, tmp_path):
     other = Store(tmp_path / "other.sqlite", Keep())
     for one in (store, other):
         number = one.number("k", "ada", "", BEGIN)
-        fill(one, BEGIN, 7200, lambda at: [Row(number, (at % 7) / 7, at % 1000 * 4096, 4096, 1, 15)])
+        fill(one, BEGIN, 7200, lambda at, number=number: [Row(number, (at % 7) / 7, at % 1000 * 4096, 4096, 1, 15)])
     for at in range(BEGIN, BEGIN + 7201, 300):
         store.thin(at)
         store.thin(at)
