@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
-from hubwright.engines.local import provisioner
+from hubwright.engines.local import provisioner, shown
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
 
@@ -74,6 +74,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
     reported = float(os.environ.get("JUPYTERHUB_ACTIVITY_INTERVAL") or 300)
     PeriodicCallback(lambda: keep_busy_fresh(server), reported * 1000 / 3).start()
     IOLoop.current().add_callback(without_builds, server)  # once JupyterLab has loaded and set it
+    shown.add(server)
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
     if file and limit:
         server.event_logger.register_event_schema(SCHEMA)
