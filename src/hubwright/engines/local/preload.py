@@ -19,6 +19,7 @@ SERVER = (
     "jupyterhub.singleuser.extension",
     "jupyterlab.labapp",
     "jupyter_lsp",
+    "jupyter_resource_usage",
     "jupyter_lsp.virtual_documents_shadow",
     "jupyter_server_terminals",
     "notebook_shim.nbserver",

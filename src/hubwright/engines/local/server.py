@@ -20,6 +20,10 @@ from hubwright.engines.local.singleuser import SingleUser
 _SHELL = 'echo 500 >/proc/self/oom_score_adj 2>/dev/null; exec "${SHELL:-/bin/sh}" -l'
 ARGUMENTS = (
     "--ServerApp.jpserver_extensions={'hubwright.engines.local.extension': True}",
+    # its own metrics would walk through all processes every second, and wait 50 ms for each of them
+    "--ResourceUseDisplay.enable_prometheus_metrics=False",
+    "--ResourceUseDisplay.track_cpu_percent=True",
+    "--ResourceUseDisplay.show_host_usage=False",
     "--ConnectionFileMixin.transport=ipc",
     "--KernelProvisionerFactory.default_provisioner_name=hubwright-fork",
     "--ServerApp.kernel_websocket_connection_class=hubwright.engines.local.connection.WelcomedConnection",
