@@ -151,7 +151,7 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
         elsewhere.prepare(hub.engine, hub.profiles, site, voice.warn, voice.wait)
     static = proxy.publish(site.prefix, site, voice.wait)
     voice.wait("")
-    write_file(site, "lab.json", {"static_url": static})
+    _tell_static(site, static)
     settings = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True)
     caddy = write_file(site, "caddy.json", proxy.configuration(site, PUBLIC, INTERNAL), for_hub_only=True)
     if site.privileged:
@@ -197,6 +197,14 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
         )  # fmt: skip
         parts.insert(1, helper)
     return parts
+
+
+def _tell_static(site: Site, url: str) -> None:
+    """Note where servers find JupyterLab's files, unless it is noted already; then older ones may go."""
+    told = site.run / "lab.json"
+    if not told.exists() or json.loads(told.read_bytes()) != {"static_url": url}:
+        write_file(site, told.name, {"static_url": url})
+    proxy.sweep(site, url, told.stat().st_mtime)
 
 
 def _make_accounts(names: tuple[str, ...], policy: Mapping[str, object], voice: Voice) -> None:

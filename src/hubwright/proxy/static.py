@@ -53,6 +53,21 @@ def publish(prefix: Path, site: Site, progress: Callable[[str], None]) -> str:
     return f"{site.base_url}hubwright/lab/{build}/"
 
 
+def sweep(site: Site, url: str, since: float) -> None:
+    """Remove every build but the one at `url`, which servers are told of since that time (seconds since 1970).
+
+    While a server runs that was started earlier, all are kept: its pages name an older build.
+    """
+    builds = site.static / "lab"
+    records = [record.stat().st_mtime for record in site.servers.glob("*/server.json")]
+    if any(started <= since for started in records):
+        return
+    for folder in builds.iterdir():
+        if folder.name != url.rstrip("/").rpartition("/")[2]:
+            leaving = folder if folder.name.startswith(".") else folder.rename(builds / f".old-{secrets.token_hex(6)}")
+            shutil.rmtree(leaving, ignore_errors=True)  # what is left of it goes the next time
+
+
 def _hash(source: Path, files: list[Path]) -> str:
     digest = sha256()
     for path in files:

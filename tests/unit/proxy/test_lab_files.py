@@ -8,7 +8,7 @@ import pytest
 
 from hubwright.errors import MachineError
 from hubwright.fields import Site
-from hubwright.proxy.static import publish
+from hubwright.proxy.static import publish, sweep
 
 
 @pytest.fixture
@@ -50,6 +50,26 @@ def test_the_same_build_is_laid_out_once_and_another_gets_another_address(site: 
     assert publish(site.prefix, site, said.append) == first and len(said) == 1
     (site.prefix / "share/jupyter/lab/static/main.js").write_text("let a = 2;")
     assert publish(site.prefix, site, said.append) != first and len(said) == 2
+
+
+def test_older_builds_go_when_no_server_uses_them_any_more(site: Site) -> None:
+    """Whole or not at all: what could not be removed to the end is no build any more."""
+    main, said, urls = site.prefix / "share/jupyter/lab/static/main.js", [], []
+    for text in ("one", "two", "three"):
+        main.write_text(text)
+        urls.append(publish(site.prefix, site, said.append))
+    record = site.servers / "k" / "server.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    before, since, after = 1_000_000, 1_000_010, 1_000_020
+    os.utime(record, (before, before))
+    sweep(site, urls[-1], since)
+    assert {f.name for f in (site.static / "lab").iterdir()} == {url.split("/")[-2] for url in urls}
+    os.utime(record, (after, after))
+    (site.static / "lab" / ".new-1").mkdir()
+    sweep(site, urls[-1], since)
+    assert [f.name for f in (site.static / "lab").iterdir()] == [urls[-1].split("/")[-2]]
+    assert publish(site.prefix, site, said.append) == urls[-1]
 
 
 def test_a_missing_jupyterlab_is_told(site: Site, tmp_path: Path) -> None:
