@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hubwright.engines import FAMILY as ENGINES
 from hubwright.errors import HubwrightError, Problem
 from hubwright.fields import Site, format_bytes
 from hubwright.hub.compile import admins, own, policy
+from hubwright.hub.pages import branding
 from hubwright.machine import ports
 from hubwright.machine.policy import Policy, may_serve
 
@@ -41,6 +43,8 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     for problem in AUTH.of(loaded.hub.auth).check(loaded.hub.auth, site):
         yield loaded.place(problem)
     for problem in ENGINES.of(loaded.hub.engine).check(loaded.hub.engine, site):
+        yield loaded.place(problem)
+    for problem in branding.check(loaded.hub.hub, site, date.today()):
         yield loaded.place(problem)
 
 

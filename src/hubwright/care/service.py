@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from hubwright.engines import hosted
 from hubwright.errors import ConfigError, HubwrightError, NotRunning
 from hubwright.fields import Site
 from hubwright.hub import compile as compiled
+from hubwright.hub.pages import branding
 from hubwright.machine import site_file, wire
 from hubwright.machine.policy import Policy
 from hubwright.people import accounts
@@ -53,6 +55,7 @@ def check(loaded: Loaded, site: Site) -> None:
     """Raise `ConfigError` with everything in hub.yaml that cannot hold on this machine."""
     hub = loaded.hub
     found = [*AUTH.of(hub.auth).check(hub.auth, site), *ENGINES.of(hub.engine).check(hub.engine, site)]
+    found += branding.check(hub.hub, site, date.today())
     if errors := [loaded.place(problem) for problem in found if problem.severity == "error"]:
         raise ConfigError(errors)
 

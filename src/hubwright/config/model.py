@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -61,6 +62,14 @@ def _parse_stop_after(value: Any) -> float:
     return 0.0 if value == "never" or value is False else parse_duration(value)
 
 
+def _parse_day(value: Any) -> Any:
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'must be a day such as "2030-12-24", not {shown(value)}.') from error
+
+
+Day = Annotated[date, BeforeValidator(_parse_day), WithJsonSchema({"title": "day", "type": "string", "format": "date"})]
 StopAfter = Annotated[
     float,
     BeforeValidator(_parse_stop_after),
@@ -70,6 +79,20 @@ StopAfter = Annotated[
 ClassName = Annotated[str, AfterValidator(_check_class)]
 TraitName = Annotated[str, AfterValidator(_check_trait)]
 _SECTION = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(BaseModel):
+    """What everybody reads above every page, until its last day."""
+
+    model_config = _SECTION
+
+    text: str = Field(
+        min_length=1,
+        max_length=1000,
+        description="What everybody reads above every page; addresses in it become links.",
+        examples=["Maintenance on Friday from 18:00"],
+    )
+    until: Day | None = Field(default=None, description="The last day it is shown.", examples=["2030-12-24"])
 
 
 class HubSection(BaseModel):
@@ -98,6 +121,27 @@ class HubSection(BaseModel):
     )
     landing: Literal["lab", "home"] = Field(
         default="lab", description="What people see first: JupyterLab, or the list of their servers."
+    )
+    logo: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="An image that stands before the name: PNG, JPEG, GIF, WebP or SVG; "
+        "named from the folder of hub.yaml.",
+        examples=["logo.svg"],
+    )
+    message: Message | None = Field(
+        default=None,
+        description="A message of the day, with its text and perhaps its last day.",
+        examples=[{"text": "Maintenance on Friday from 18:00", "until": "2030-12-24"}],
+    )
+    templates: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="A folder of templates of your own, which stand before Hubwright's; "
+        "named from the folder of hub.yaml.",
+        examples=["templates"],
     )
 
 

@@ -11,7 +11,7 @@ from hubwright.auth.allow import parts
 from hubwright.config.model import Hub
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
-from hubwright.hub.pages import TEMPLATES
+from hubwright.hub.pages import branding
 from hubwright.machine.policy import LIMITS
 
 Settings = dict[str, dict[str, Any]]
@@ -125,8 +125,7 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
         "init_spawners_timeout": 3,
         "services": services,
         "load_roles": roles,
-        "template_paths": [str(path) for path in TEMPLATES],
-        "template_vars": {"hub_name": hub.hub.name},
+        **branding.settings(hub.hub, site),
     }
     if hub.hub.url:  # else people may reach it by any name of this machine
         settings["public_url"] = site.public_url

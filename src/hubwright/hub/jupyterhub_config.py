@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from hubwright.hub import database
 from hubwright.hub.compile import CLI_SERVICE
-from hubwright.hub.pages import assets
+from hubwright.hub.pages import assets, branding
 from hubwright.machine import site_file
 
 database.write_ahead()
@@ -18,7 +19,10 @@ _site = site_file.load(Path(os.environ["HUBWRIGHT_SITE"]))
 
 for _name, _settings in json.loads((_site.run / "hub.json").read_bytes()).items():
     c[_name].update(_settings)
-c.JupyterHub.template_vars["assets"] = assets.address(_site.base_url)
+_words = c.JupyterHub.template_vars
+_words["assets"] = assets.address(_site.base_url)
+if _message := _words.get("hub_message"):
+    _words["hub_message"] = lambda user: branding.message(_message, date.today())
 for _service in c.JupyterHub.services:
     if _service["name"] == CLI_SERVICE:
         _service["api_token"] = (_site.secrets / "cli.token").read_text().strip()

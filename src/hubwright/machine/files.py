@@ -124,6 +124,26 @@ def weak_component(path: Path, *, sticky_is_fine: bool = False) -> str:
     return ""
 
 
+def hidden_from(path: Path, account: str) -> Path | None:
+    """Return the first component on the way to `path` that an account may not enter or read; None when it may all.
+
+    An account that is not there yet is taken for one of the others.
+    """
+    try:
+        entry = pwd.getpwnam(account)
+        uid, groups = entry.pw_uid, set(os.getgrouplist(account, entry.pw_gid))
+    except KeyError:
+        uid, groups = -1, set()
+    real = path.resolve()
+    for place in (*reversed(real.parents), real):
+        found = place.stat()
+        wanted = 0o1 if place != real else 0o5 if stat.S_ISDIR(found.st_mode) else 0o4
+        shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+        if (found.st_mode >> shift) & wanted != wanted:
+            return place
+    return None
+
+
 def _components(path: Path) -> list[Path]:
     """Every folder that is passed on the way to `path`: along the name as given, and along what it resolves to."""
     given, real = path.absolute(), path.resolve()
