@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import time
+from datetime import UTC
+from functools import lru_cache
 from typing import Any, ClassVar
+from weakref import WeakSet
 
-from jupyterhub.spawner import Spawner
+from jupyterhub.spawner import Spawner, SpawnException
+from traitlets import Dict, Float, Int, default
 
-from hubwright.profiles.grants import Grant
+from hubwright.machine import capacity
+from hubwright.profiles import resolve
+from hubwright.profiles.config import Profiles
+from hubwright.profiles.grants import Grant, Machine, NotGranted, Running
+from hubwright.profiles.request import Request, options_from_form
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which a start that waits for room looks once more."""
 
 
 class GrantingMixin(Spawner):
@@ -14,31 +28,201 @@ class GrantingMixin(Spawner):
 
     Every way to start ends in `Spawner.start`: form, REST API with any body, named servers, shares, `extra` hooks. So
     it is decided there, after every hook, from `user.groups` and `user_options` only; traits that a hook may have
-    changed (`mem_limit`, `memory`, ...) are not looked at once hub.yaml has a `profiles` section.
+    changed (`mem_limit`, `memory`, ...) are not looked at once hub.yaml has a `profiles` section. Deciding and taking
+    hold of what was granted happen without giving the loop away, so two starts never see the same room as free.
 
     For a subclass (`class DockerSpawner(GrantingMixin, dockerspawner.DockerSpawner)`; the mixin comes first):
 
-    * implement `start_granted(grant)` in place of `start`, and take every limit from `grant`;
+    * implement `start_granted(grant)` in place of `start`, and take every limit from `grant`; its deadline is
+      `own_timeout`, since `start_timeout` holds the wait for room, too;
     * say in `enforces` what it can hold; a grant with anything else is refused before `start_granted`;
     * say in `without_profiles` what a server gets when hub.yaml has no `profiles` section.
 
     `get_env` sets MEM_LIMIT, CPU_LIMIT, MEM_GUARANTEE and CPU_GUARANTEE from the grant.
     """
 
-    enforces: ClassVar[frozenset[str]] = frozenset({"cpu", "memory", "processes", "reserve"})
-    """What of `cpu memory processes gpu disk image home volumes reserve` this engine really holds."""
+    profiles = Dict(config=True, help="hub.yaml's `profiles` section; empty for none.")
+    most_servers = Int(1, config=True, help="How many servers a user may run where `profiles` does not say it.")
+    idle_after = Float(0, config=True, help="Seconds after which an idle server is stopped; 0 for never.")
+    room_timeout = Float(0, config=True, help="Seconds a start waits for room before it is refused.")
+
+    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "reserve"})
+    """What of `processes gpu disk reserve` this engine really holds, besides processors and memory."""
     grant: Grant | None = None
     """What this server was granted; None when it neither runs nor starts. Kept in the spawner's state."""
+    choice: dict[str, Any] | None = None
+    """The `user_options` that were last granted. Kept in the spawner's state, also while it is stopped."""
+    user_options: Any
+    """JupyterHub's: what was asked for, of whatever shape."""
+    waits_for: str = ""
+    """Why the start waits, in a sentence; empty when it does not."""
+    _holding: ClassVar[WeakSet[GrantingMixin]] = WeakSet()
+    """Every spawner of this hub that has had a grant."""
+
+    # Starting
 
     async def start(self) -> Any:
-        """Resolve the grant, or refuse (SpawnException 400, 403 or 409 with a sentence); then start."""
-        self.grant = self.without_profiles()
+        """Resolve the grant, or refuse (SpawnException 400, 403 or 409 with a sentence); then start.
+
+        With `room_timeout` a start whose reserve does not fit now waits so long.
+        """
+        deadline = time.monotonic() + self.room_timeout
+        try:
+            while True:
+                try:
+                    self.grant = self._decide()
+                    break
+                except NotGranted as refusal:
+                    if not refusal.may_wait or time.monotonic() >= deadline:
+                        self._forget_options()
+                        raise SpawnException(
+                            str(refusal), reason="not-granted", status_code=refusal.status
+                        ) from refusal
+                    self.waits_for = str(refusal)
+                await asyncio.sleep(_LOOK_AGAIN)
+        finally:
+            self.waits_for = ""
+        self._holding.add(self)
+        self.choice = json.loads(json.dumps(self.user_options or {})) if self.profiles else None
         return await self.start_granted(self.grant)
 
     async def start_granted(self, grant: Grant) -> Any:
         """Start the server within `grant`; return its address, as `Spawner.start` does."""
         raise NotImplementedError
 
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server, as the class beside this one does it."""
+        await super().stop(now)
+
+    async def poll(self) -> Any:
+        """Return whether the server runs, as the class beside this one says it."""
+        return await super().poll()
+
     def without_profiles(self) -> Grant:
         """Return what a server gets when hub.yaml has no `profiles` section: no limits, or those of the engine."""
         return Grant()
+
+    @property
+    def own_timeout(self) -> float:
+        """Seconds that `start_granted` has."""
+        return float(max(1.0, self.start_timeout - self.room_timeout))
+
+    # What can be had
+
+    @property
+    def section(self) -> Profiles | None:
+        """The `profiles` section; None for none."""
+        return _parsed(json.dumps(self.profiles)) if self.profiles else None
+
+    def entitlement(self) -> resolve.Entitlement | None:
+        """Return what the user may have, by hub.yaml and his groups in the hub; None without `profiles`.
+
+        Raises:
+            NotGranted: hub.yaml gives him nothing.
+        """
+        if (section := self.section) is None:
+            return None
+        groups = [group.name for group in self.user.groups]
+        return resolve.entitlement(section, self.user.name, groups, self.most_servers)
+
+    def machine(self) -> Machine:
+        """Return what there is to be granted."""
+        section = self.section or Profiles.model_construct()
+        return resolve.machine(section, capacity.processors(), capacity.memory(), capacity.gpus())
+
+    def others(self) -> list[Running]:
+        """Return every other server of this hub that holds a grant: one that runs, or is being started or stopped."""
+        return [
+            Running(one.user.name, one.name, one.grant, one._ends())
+            for one in list(self._holding)
+            if one is not self and one.grant is not None
+        ]
+
+    def _decide(self) -> Grant:
+        """Return the grant for `user_options`; never gives the loop away.
+
+        Raises:
+            NotGranted: it may not be, or cannot be now.
+        """
+        if (allowed := self.entitlement()) is None:
+            return self.without_profiles()
+        granted = resolve.grant(allowed, Request.parse(self.user_options), self.others(), self.machine())
+        for name in ("gpu", "disk", "processes", "reserve"):
+            if getattr(granted, name) and name not in self.enforces:
+                words = {"gpu": "hand out GPUs", "disk": "limit the disk of a server", "processes": "count processes"}
+                what = f"Servers of this engine cannot {words.get(name, 'have a reserve')}, which the request needs."
+                raise NotGranted(what, remedy="Choose something else, or have an admin look at `profiles`.", status=403)
+        return granted
+
+    def _forget_options(self) -> None:
+        """Take the refused options out of the database, where JupyterHub has put them for the next start.
+
+        What was granted last stays; when that is what was refused, the next start is by what is preselected.
+        """
+        kept = self.choice if self.choice and self.choice != self.user_options else {}
+        self.user_options = self.orm_spawner.user_options = kept
+
+    def _ends(self) -> float | None:
+        """Return in how many seconds it is stopped if nobody uses it."""
+        seen = self.orm_spawner.last_activity
+        if not self.idle_after or not self.grant or not self.grant.reserve or seen is None:
+            return None
+        return float(max(0.0, seen.replace(tzinfo=UTC).timestamp() + self.idle_after - time.time()))
+
+    # JupyterHub's
+
+    @default("options_from_form")
+    def _options_from_form(self) -> Any:
+        return options_from_form if self.profiles else self._passthrough_options_from_form
+
+    @default("apply_user_options")
+    def _apply_user_options(self) -> Any:
+        """Say that they are handled, in `start`."""
+        return _nothing_to_apply if self.profiles else None
+
+    def get_env(self) -> dict[str, str]:
+        """Return the hub's variables, and what the server may take, for jupyter-resource-usage and the like."""
+        env: dict[str, str] = super().get_env()
+        if grant := self.grant:
+            limits = {"MEM_LIMIT": grant.memory, "CPU_LIMIT": grant.cpu}
+            limits |= {"MEM_GUARANTEE": grant.reserve.memory or None, "CPU_GUARANTEE": grant.reserve.cpu or None}
+            for name in limits:
+                env.pop(name, None)
+            env |= {
+                name: (f"{value:g}" if isinstance(value, float) else str(value))
+                for name, value in limits.items()
+                if value
+            }
+        return env
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what an earlier hub granted a server that runs, and the user's last choice."""
+        super().load_state(state)
+        self.choice = state.get("choice")
+        if state.get("grant") and self.server is not None:
+            self.grant = Grant.from_json(state["grant"])
+            self._holding.add(self)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what a later hub needs: the grant while the server runs, the user's last choice always."""
+        state: dict[str, Any] = super().get_state()
+        if self.grant:
+            state["grant"] = self.grant.to_json()
+        if self.choice is not None:
+            state["choice"] = self.choice
+        return state
+
+    def clear_state(self) -> None:
+        """Give back what was granted; the last choice stays."""
+        super().clear_state()
+        self.grant = None
+        self._holding.discard(self)
+
+
+def _nothing_to_apply(spawner: Any, user_options: Any) -> None:
+    """Stand where JupyterHub would warn of options that nobody looks at."""
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Profiles:
+    return Profiles.model_validate_json(text)

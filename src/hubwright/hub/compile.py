@@ -13,6 +13,7 @@ from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
 from hubwright.hub.pages import branding
 from hubwright.machine.policy import LIMITS
+from hubwright.profiles.bounds import bounds
 
 Settings = dict[str, dict[str, Any]]
 """`{"ClassName": {"setting": value}}`, every value such as JSON holds."""
@@ -58,6 +59,7 @@ def own(hub: Hub, site: Site) -> Settings:
     }
     proxy.configure(site, c)
     ENGINES.of(hub.engine).configure(hub.engine, site, c)
+    _grant(hub, c)
     AUTH.of(hub.auth).configure(hub.auth, site, c)
     return c
 
@@ -72,7 +74,7 @@ def admins(hub: Hub, site: Site) -> tuple[str, ...]:
 def policy(hub: Hub, site: Site) -> dict[str, Any]:
     """Return whom fork server and account helper may serve, and how, as `machine.policy.Policy.parse` reads it."""
     everybody, users, groups = parts(getattr(hub.auth, "allow", "nobody"))
-    return {
+    found: dict[str, Any] = {
         "all": everybody,
         "groups": sorted({*groups, *getattr(hub.auth, "admin_groups", ())}),
         "users": sorted({*users, *hub.people.users, *admins(hub, site)}),
@@ -81,6 +83,7 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         "create": bool(getattr(AUTH.of(hub.auth), "MAKES_ACCOUNTS", False)),
         "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
     }
+    return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
 
 
 def metrics(hub: Hub) -> dict[str, Any]:
@@ -146,6 +149,25 @@ def _spawner(hub: Hub) -> dict[str, Any]:
         report = min(300, max(1, math.floor(hub.idle.stop_after / 4)))
         settings["environment"]["JUPYTERHUB_ACTIVITY_INTERVAL"] = str(report)
     return settings
+
+
+def _grant(hub: Hub, c: Settings) -> None:
+    """Have every start go by `profiles`, where there is that section."""
+    if (profiles := hub.profiles) is None:
+        return
+    own = getattr(hub.engine, "servers", 1)
+    waits = profiles.wait if profiles.when_full == "wait" else 0.0
+    entries = (profiles.default, *profiles.groups.values(), *profiles.users.values())
+    most = max(entry.servers or (profiles.default.servers or own) for entry in entries)
+    c["GrantingMixin"] = {
+        "profiles": profiles.model_dump(mode="json", exclude_none=True),
+        "most_servers": own,
+        "idle_after": hub.idle.stop_after,
+        "room_timeout": waits,
+    }
+    c["Spawner"]["start_timeout"] += math.ceil(waits)
+    # JupyterHub counts the names there are, and takes 0 for "no limit"; how many run is decided at each start
+    c["JupyterHub"].update(allow_named_servers=most > 1, named_server_limit_per_user=most - 1)
 
 
 def _culler(hub: Hub, site: Site) -> list[str]:

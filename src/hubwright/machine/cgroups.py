@@ -20,6 +20,7 @@ from hubwright.errors import MachineError
 CONTROLLERS = ("memory", "cpu", "pids")
 _PERIOD = 100_000
 """Microseconds over which a processor limit is counted (the kernel's default)."""
+_MEMORY_1 = ("memory.memsw.limit_in_bytes", "memory.limit_in_bytes")
 _VANISHED = (errno.ENOENT, errno.ENODEV, errno.EEXIST)
 """What one is told of a folder that is removed while one uses it (the last by `Path.mkdir`)."""
 
@@ -50,6 +51,25 @@ class Limits:
         return tuple(name for name, value in values if value is not None)
 
 
+@dataclass(frozen=True)
+class Reserve:
+    """What a server keeps for itself, whatever others do; zero is nothing."""
+
+    cpu: float = 0.0
+    """Processors."""
+    memory: int = 0
+    """Bytes."""
+
+    def __bool__(self) -> bool:
+        return self.cpu > 0 or self.memory > 0
+
+    def within(self, allowed: Reserve) -> Reserve:
+        """Return the smaller of each."""
+        return Reserve(min(self.cpu, allowed.cpu), min(self.memory, allowed.memory))
+
+
+NO_LIMITS = Limits()
+NO_RESERVE = Reserve()
 _Number = TypeVar("_Number", int, float)
 
 
@@ -149,7 +169,8 @@ class Group:
             if new:
                 _write(folder / "memory.max", str(limits.memory))
                 _try_write(folder / "memory.swap.max", "0")
-            else:
+            else:  # together with swap is never less than without: which is first depends on the old limit
+                _try_write(folder / "memory.memsw.limit_in_bytes", str(limits.memory))
                 _write(folder / "memory.limit_in_bytes", str(limits.memory))
                 _try_write(folder / "memory.memsw.limit_in_bytes", str(limits.memory))
         if (folder := self._folder("cpu")) and limits.cpu is not None:
@@ -161,6 +182,29 @@ class Group:
                 _write(folder / "cpu.cfs_quota_us", str(quota))
         if (folder := self._folder("pids")) and limits.processes is not None:
             _write(folder / "pids.max", str(limits.processes))
+
+    def unlimit(self) -> None:
+        """Take the limits off memory and processors, where there are any."""
+        if folder := self._folder("memory"):
+            names = ("memory.max",) if self.hierarchy.version == 2 else _MEMORY_1
+            for name in names:
+                _try_write(folder / name, "max" if self.hierarchy.version == 2 else "-1")
+        if folder := self._folder("cpu"):
+            name, text = ("cpu.max", "max") if self.hierarchy.version == 2 else ("cpu.cfs_quota_us", "-1")
+            _try_write(folder / name, text)
+
+    def weigh(self, processors: float) -> None:
+        """Give it this many processors' share of a busy machine, against the groups beside it."""
+        if folder := self._folder("cpu"):
+            if self.hierarchy.version == 2:
+                _write(folder / "cpu.weight", str(min(10_000, max(1, round(processors * 100)))))
+            else:
+                _write(folder / "cpu.shares", str(min(262_144, max(2, round(processors * 1024)))))
+
+    def protect(self, memory: int) -> None:
+        """Have the kernel leave it so many bytes when others want memory; version 2 only, nothing elsewhere."""
+        if self.hierarchy.version == 2 and (folder := self._folder("memory")):
+            _write(folder / "memory.min", str(memory))
 
     def enter(self, pid: int) -> None:
         """Move a process, with all its threads, into the group."""

@@ -62,7 +62,7 @@ def release(hierarchy: cgroups.Hierarchy, timeout: float = 2.0) -> bool:
     whole, holder = hierarchy.group(), hierarchy.group(_HOLDER)
     while not whole.sweep():
         # with the holder systemd's unit ends; not before the last notebook's process has
-        if not any(any(folder.glob("user.*")) for folder in whole.folders):
+        if not any(any(folder.glob("**/user.*")) for folder in whole.folders):
             for pid in holder.pids():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)

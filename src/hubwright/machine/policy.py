@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import grp
 import json
-import math
 import os
 import pwd
 import stat
@@ -26,10 +25,16 @@ PRIVILEGED_GROUPS = frozenset(
 )
 """Whoever is in one of them can become root; `staff` because Debian lets it write in /usr/local."""
 LIMITS = ("memory", "cpu", "processes")
-_KEYS = frozenset({"all", "groups", "users", "admit", "service", "create", "limits"})
+BOUNDS = (*LIMITS, "total_memory", "total_cpu", "reserve_memory", "reserve_cpu")
+"""Names of numbers: of one server, of all servers of a user, and of what one server may keep for itself."""
+ROOM = ("cap_memory", "cap_cpu", "margin_memory", "margin_cpu")
+"""Names of numbers: what all servers may take together, and what the machine keeps."""
+_KEYS = frozenset({"all", "groups", "users", "admit", "service", "create", "limits", "limits_of", "room"})
 _NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 _FIRST_PERSON = 1000
 _NOBODY = 65534
+_LARGEST = 2**62
+Numbers = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,23 @@ class Policy:
     """The PAM service that checks passwords."""
     create: bool = False
     """Whether accounts may be made for names that this machine does not know yet."""
-    limits: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(LIMITS), hash=False)
-    """The most that a server may be given: bytes of `memory`, `cpu` in processors, `processes`; None is no limit."""
+    limits: Numbers = field(default_factory=lambda: dict.fromkeys(BOUNDS), hash=False)
+    """By `BOUNDS`, the most that a server may be given, in bytes, processors, processes; None is no limit, and for a
+    reserve nothing."""
+    limits_of: dict[str, Numbers] = field(default_factory=dict, hash=False)
+    """The same for single people, in place of `limits`."""
+    room: Numbers | None = field(default=None, hash=False)
+    """By `ROOM`; None where hub.yaml has no `profiles`."""
+
+    def limits_for(self, user: str) -> Numbers:
+        """Return the most that a server of `user` may be given."""
+        return self.limits_of.get(user, self.limits)
+
+    @property
+    def reserves(self) -> bool:
+        """Whether anybody may reserve anything."""
+        everybody = (self.limits, *self.limits_of.values())
+        return any(limits["reserve_memory"] or limits["reserve_cpu"] for limits in everybody)
 
     @classmethod
     def load(cls, path: Path, *, owner: int = 0) -> Policy:
@@ -67,7 +87,7 @@ class Policy:
     @classmethod
     def parse(cls, found: Any) -> Policy:
         """Return the policy of `{"all": bool, "groups": [..], "users": [..], "admit": [..], "service": name,
-        "create": bool, "limits": {"memory": number, "cpu": number, "processes": number}}`.
+        "create": bool, "limits": {"memory": number, "cpu": number, ...}, "limits_of": {name: {...}}, "room": {...}}`.
 
         Every key is optional, and so is every limit; null is none.
 
@@ -95,7 +115,9 @@ class Policy:
             names["admit"],
             service,
             found.get("create", False),
-            _limits(found.get("limits", {})),
+            parse_limits(found.get("limits", {})),
+            {name: parse_limits(one) for name, one in dict(found.get("limits_of", {})).items()},
+            None if found.get("room") is None else parse_limits(found["room"], ROOM),
         )
 
 
@@ -143,13 +165,18 @@ def find_account(name: str) -> pwd.struct_passwd | None:
     return entry if entry.pw_name == name else None
 
 
-def _limits(found: Any) -> dict[str, float | None]:
-    if not isinstance(found, dict) or found.keys() - set(LIMITS):
-        raise ValueError(f"limits is not an object with the keys {', '.join(LIMITS)}")
-    limits = {**dict.fromkeys(LIMITS), **found}
+def parse_limits(found: Any, names: tuple[str, ...] = BOUNDS) -> Numbers:
+    """Return an object of numbers above zero or null, every name of `names` in it.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if not isinstance(found, dict) or found.keys() - set(names):
+        raise ValueError(f"limits is not an object with the keys {', '.join(names)}")
+    limits = {**dict.fromkeys(names), **found}
     for key, limit in limits.items():
         number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if limit is not None and not (number and 0 < limit < math.inf):
+        if limit is not None and not (number and 0 < limit < _LARGEST):
             raise TypeError(f"the limit of {key} is not a number above zero")
     return limits
 

@@ -118,6 +118,12 @@ class Amount(BaseModel):
     memory: Bytes | None = Field(default=None, description="Memory.", examples=["8G"])
 
 
+class Margin(Amount):
+    """Processors and memory that the machine keeps."""
+
+    memory: Bytes | None = Field(default=512 * 2**20, description="Memory.", examples=["4G"])
+
+
 class Volume(BaseModel):
     """A folder of the machine that servers see besides the home."""
 
@@ -206,8 +212,8 @@ class Profiles(BaseModel):
     users: dict[UserName, Entry] = Field(
         default={}, description="What one user may have.", examples=[{"alice": {"sizes": ["Large", "Small"]}}]
     )
-    margin: Amount = Field(
-        default=Amount(memory=512 * 2**20),
+    margin: Margin = Field(
+        default=Margin(),
         description="What the machine keeps for itself: reserves, and all servers together, leave it alone.",
         examples=[{"cpu": 1, "memory": "4G"}],
     )

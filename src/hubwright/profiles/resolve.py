@@ -140,9 +140,9 @@ def grant(allowed: Entitlement, request: Request, running: Sequence[Running], ma
         _size_name(allowed, request) or "",
         cpu,
         memory,
-        size.processes if size else _most([one.processes for one in sizes]),
+        size.processes if size else most([one.processes for one in sizes]),
         (size.gpu or 0) if size else 0,
-        size.disk if size else _most([one.disk for one in sizes]),
+        size.disk if size else most([one.disk for one in sizes]),
         image,
         allowed.images[image].image if image else "",
         kept,
@@ -245,7 +245,7 @@ def _when(wanted: Amounts, running: Sequence[Running], machine: Machine) -> str:
     return "It may be when somebody who has reserved stops a server."
 
 
-def _most(values: Sequence[int | None]) -> int | None:
+def most(values: Sequence[int | None]) -> int | None:
     """Return the largest limit; None as soon as one is none."""
     limits = [value for value in values if value is not None]
     return max(limits) if len(limits) == len(values) else None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hubwright.errors import MachineError, Refused
 from hubwright.fields import check_user_name
 from hubwright.machine import sudoers
-from hubwright.machine.policy import Policy, find_account, may_serve
+from hubwright.machine.policy import BOUNDS, ROOM, Policy, find_account, may_serve
 from hubwright.people.accounts import check_name
 
 
@@ -83,12 +83,21 @@ def test_whom_sudo_names_needs_to_be_admitted_by_name(tmp_path, monkeypatch, rul
 
 
 def test_limits_and_the_making_of_accounts_are_off_unless_they_are_named():
-    assert Policy().limits == Policy.parse({}).limits == {"memory": None, "cpu": None, "processes": None}
+    assert Policy().limits == Policy.parse({}).limits == dict.fromkeys(BOUNDS)
+    assert Policy().room is None
     assert not Policy.parse({}).create
     found = Policy.parse({"create": True, "limits": {"memory": 2**31, "cpu": 0.5, "processes": None}})
     assert found.create
-    assert found.limits == {"memory": 2**31, "cpu": 0.5, "processes": None}
+    assert found.limits == {**dict.fromkeys(BOUNDS), "memory": 2**31, "cpu": 0.5}
+    assert found.limits_for("ada") == found.limits
     assert hash(found)
+
+
+def test_a_user_may_have_limits_of_his_own():
+    found = Policy.parse({"limits": {"cpu": 1}, "limits_of": {"ada": {"cpu": 4, "reserve_cpu": 1}}, "room": {}})
+    assert (found.limits_for("ada")["cpu"], found.limits_for("bob")["cpu"]) == (4, 1)
+    assert found.reserves
+    assert found.room == dict.fromkeys(ROOM)
 
 
 @pytest.mark.parametrize(

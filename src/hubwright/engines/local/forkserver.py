@@ -24,7 +24,8 @@ from hubwright.engines.local import launch, places, preload, starting
 from hubwright.engines.local.loop import Connection, Loop
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
-from hubwright.machine import cgroups, delegate, site_file, wire
+from hubwright.machine import cgroups, delegate, room, site_file, wire
+from hubwright.machine.policy import Policy
 from hubwright.machine.process import Process
 
 _SETUP = 20.0
@@ -46,6 +47,7 @@ class Server:
     ours: bool
     """Whether it is a child of this process, so that its exit code can be learnt."""
     group: str = ""
+    reserve: cgroups.Reserve = cgroups.NO_RESERVE
     code: int | None = None
     waiters: list[Connection] = field(default_factory=list)
 
@@ -86,6 +88,8 @@ class ForkServer(Loop):
         self.watch(self.control, self.accept_control)
         for found in places.recorded(site):
             self.adopt(found)
+        room.open_up(self.hierarchy)
+        self.share()
 
     # Starting
 
@@ -136,7 +140,7 @@ class ForkServer(Loop):
 
     def adopt(self, found: places.Recorded) -> None:
         """Take a server that an earlier fork server started."""
-        server = Server(found.key, found.user, found.server, found.process, -1, False, found.group)
+        server = Server(found.key, found.user, found.server, found.process, -1, False, found.group, found.reserve)
         with found.process.descriptor() as pidfd:
             if pidfd is None:
                 self.clean(server)
@@ -162,6 +166,7 @@ class ForkServer(Loop):
         for waiter in server.waiters:
             waiter.answer({"ok": True, "state": "exited", "code": code})
         server.waiters.clear()
+        self.share()
         self.later(_REMEMBERED, lambda: self.forget(server))
 
     def forget(self, server: Server) -> None:
@@ -197,6 +202,19 @@ class ForkServer(Loop):
             cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
         else:
             self.later(0.1, lambda: self.empty(server, group, tries - 1))
+
+    def share(self, new: Server | None = None) -> str:
+        """Divide what all servers share among those that run, and `new`; return why that could not be."""
+        if not self.hierarchy.mounts:
+            return ""
+        try:
+            found = room.Room.of(Policy.load(self.site.policy), self.hierarchy)
+            if found:
+                found.settle({one.group: one.reserve for one in (*self.running(), *([new] if new else []))})
+        except (HubwrightError, OSError) as error:
+            sys.stderr.write(f"What all servers share could not be divided: {error}\n")
+            return str(error)
+        return ""
 
     def running(self) -> list[Server]:
         """Return the servers that have not ended."""
@@ -308,10 +326,16 @@ class Starting:
         if old and old.code is None:
             self.channel.send(b"runs")
             return
-        self.settled = True
         process = Process(self.pid, words["started"])
+        reserve = cgroups.Reserve(**words["reserve"])
+        new = Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"], reserve)
+        if (why := self.loop.share(new)) and reserve:
+            self.channel.send(why.encode()[:4000])
+            self.loop.share()
+            return
+        self.settled = True
         self.loop.unwatch(self.pidfd)
-        self.loop.add(Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"]))
+        self.loop.add(new)
         self.channel.send(b"go")
 
     def ended(self) -> None:

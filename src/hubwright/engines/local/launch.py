@@ -13,14 +13,15 @@ import resource
 import signal
 import socket
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
-from hubwright.machine import cgroups, keyring, wire
+from hubwright.machine import cgroups, keyring, policy, wire
 from hubwright.machine.files import write_atomically
 from hubwright.machine.process import Process
 
@@ -58,6 +59,9 @@ class Launch:
     env: dict[str, str]
     args: tuple[str, ...]
     limits: cgroups.Limits
+    total: cgroups.Limits = cgroups.NO_LIMITS
+    """What all servers of the user may take together."""
+    reserve: cgroups.Reserve = cgroups.NO_RESERVE
 
     @classmethod
     def parse(cls, message: dict[str, Any]) -> Launch:
@@ -80,7 +84,11 @@ class Launch:
         texts = [user, server, *env, *env.values(), *args]
         if any(not isinstance(text, str) or "\0" in text for text in texts) or any("=" in name for name in env):
             raise Refused("A text of the request is not a text.")
-        return cls(user, server, dict(env), tuple(args), _limits(limits))
+        try:
+            numbers = policy.parse_limits(limits)
+        except (TypeError, ValueError) as error:
+            raise Refused(f"The request is none: {error}.") from error
+        return cls(user, server, dict(env), tuple(args), *limits_in(numbers))
 
     @property
     def key(self) -> str:
@@ -88,17 +96,23 @@ class Launch:
         return server_key(self.user, self.server)
 
 
-def _limits(found: dict[str, Any]) -> cgroups.Limits:
-    for name, value in found.items():
-        fine = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**62
-        if name not in ("memory", "cpu", "processes") or not (value is None or fine):
-            raise Refused(f"The limit {name}={value!r} is not one.")
-    memory, cpu, processes = found.get("memory"), found.get("cpu"), found.get("processes")
-    return cgroups.Limits(
-        None if memory is None else int(memory),
-        None if cpu is None else float(cpu),
-        None if processes is None else int(processes),
+def limits_in(found: Mapping[str, float | None]) -> tuple[cgroups.Limits, cgroups.Limits, cgroups.Reserve]:
+    """Return a server's limits, its user's over all servers, and its reserve, from numbers by `policy.BOUNDS`."""
+
+    def whole(name: str) -> int | None:
+        value = found[name]
+        return None if value is None else int(value)
+
+    return (
+        cgroups.Limits(whole("memory"), found["cpu"], whole("processes")),
+        cgroups.Limits(whole("total_memory"), found["total_cpu"]),
+        cgroups.Reserve(found["reserve_cpu"] or 0.0, whole("reserve_memory") or 0),
     )
+
+
+def kernel_oom() -> int:
+    """Return the `oom_score_adj` of what a server starts: more than its own."""
+    return min(1000, int(Path("/proc/self/oom_score_adj").read_text()) + KERNEL_OOM)
 
 
 def check_home(account: pwd.struct_passwd) -> None:
@@ -158,7 +172,15 @@ def record(site: Site, launch: Launch, uid: int, group: str) -> None:
     """Write down what a restarted fork server must know to find this server again."""
     me = Process.me()
     text = json.dumps(
-        {"user": launch.user, "server": launch.server, "uid": uid, "pid": me.pid, "started": me.started, "group": group}
+        {
+            "user": launch.user,
+            "server": launch.server,
+            "uid": uid,
+            "pid": me.pid,
+            "started": me.started,
+            "group": group,
+            "reserve": asdict(launch.reserve),
+        }
     )
     write_atomically(site.servers / launch.key / "server.json", text, 0o600, durable=False)
 

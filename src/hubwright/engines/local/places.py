@@ -28,6 +28,7 @@ class Recorded:
     server: str
     process: Process
     group: str
+    reserve: cgroups.Reserve = cgroups.NO_RESERVE
 
 
 def account_ids(site: Site) -> tuple[int, int]:
@@ -60,8 +61,9 @@ def recorded(site: Site) -> Iterator[Recorded]:
         try:
             words = json.loads((place / "server.json").read_text())
             process = Process(int(words["pid"]), int(words["started"]))
-            yield Recorded(place.name, words["user"], words["server"], process, words["group"])
-        except (OSError, ValueError, KeyError):
+            reserve = cgroups.Reserve(**words.get("reserve", {}))
+            yield Recorded(place.name, words["user"], words["server"], process, words["group"], reserve)
+        except (OSError, ValueError, KeyError, TypeError):
             remove(site, place.name)
 
 

@@ -215,6 +215,6 @@ def _hidden_modules() -> bool:
 def _expose_to_oom(pid: int) -> None:
     """Let a kernel be ended before its server when memory is short; it inherited the server's protection."""
     try:
-        Path(f"/proc/{pid}/oom_score_adj").write_text(str(launch.KERNEL_OOM))
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(launch.kernel_oom()))
     except (FileNotFoundError, ProcessLookupError):
         pass

@@ -17,7 +17,10 @@ from traitlets import Bool
 from hubwright.engines.local import preload, provisioner
 from hubwright.engines.local.singleuser import SingleUser
 
-_SHELL = 'echo 500 >/proc/self/oom_score_adj 2>/dev/null; exec "${SHELL:-/bin/sh}" -l'
+_SHELL = (
+    "read own </proc/self/oom_score_adj; echo $((own + 500)) >/proc/self/oom_score_adj 2>/dev/null; "
+    'exec "${SHELL:-/bin/sh}" -l'
+)
 ARGUMENTS = (
     "--ServerApp.jpserver_extensions={'hubwright.engines.local.extension': True}",
     # its own metrics would walk through all processes every second, and wait 50 ms for each of them

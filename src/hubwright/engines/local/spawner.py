@@ -10,13 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import Spawner, SpawnException
+from jupyterhub.spawner import SpawnException
 from traitlets import Float, Int, Unicode
 
+from hubwright.engines.granting import GrantingMixin
 from hubwright.errors import NotRunning
 from hubwright.fields import Site, format_bytes, server_key, unix_url
 from hubwright.machine import async_wire, site_file
 from hubwright.machine.process import Process
+from hubwright.profiles.grants import Grant
 
 _ANSWER = 15.0
 """Seconds the fork server has to answer."""
@@ -24,7 +26,7 @@ _AGAIN = 1.0
 """Seconds until a fork server that went away is asked again about a server's end."""
 
 
-class ForkSpawner(Spawner):
+class ForkSpawner(GrantingMixin):
     """Starts each server by a fork of the fork server, as its Unix user, within its limits."""
 
     memory = Int(None, allow_none=True, config=True, help="Bytes of memory a server may take.")
@@ -74,10 +76,6 @@ class ForkSpawner(Spawner):
         env: dict[str, str] = super().get_env()
         env["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:0{env['JUPYTERHUB_SERVICE_PREFIX']}"
         env["HUBWRIGHT_SERVER"] = self.key
-        if self.memory:
-            env["MEM_LIMIT"] = str(self.memory)
-        if self.cpu:
-            env["CPU_LIMIT"] = str(self.cpu)
         return env
 
     def get_args(self) -> list[str]:
@@ -88,31 +86,34 @@ class ForkSpawner(Spawner):
             settings.append("--LabApp.extension_manager=readonly")
         return [*settings, *super().get_args()]
 
-    async def start(self) -> str:
+    def without_profiles(self) -> Grant:
+        """Return the limits of hub.yaml's `engine` section."""
+        return Grant(cpu=self.cpu, memory=self.memory, processes=self.processes)
+
+    async def start_granted(self, grant: Grant) -> str:
         """Start the server; return its address once it answers requests.
 
         Raises:
             SpawnException: with the reason in words, for the user's page and for the API.
         """
         site = self.site
-        limits = {"memory": self.memory, "cpu": self.cpu, "processes": self.processes}
         request = {
             "user": self.user.name,
             "server": self.name,
             "env": self.get_env(),
             "args": self.get_args(),
-            "limits": limits,
+            "limits": limits_of(grant),
         }
         await self._ask({"op": "stop", "key": self.key, "grace": self.stop_grace}, self.stop_grace + _ANSWER)
         try:
-            async with async_wire.connect(site.start_socket, patience=self.start_timeout / 2) as connection:
+            async with async_wire.connect(site.start_socket, patience=self.own_timeout / 2) as connection:
                 connection.send(request)
                 answer = await connection.receive(_ANSWER)
                 if not answer.get("ok"):
                     words = f"{answer.get('error', 'No reason was given.')} {answer.get('remedy', '')}".strip()
                     raise SpawnException(words, reason="refused", status_code=403)
                 self.process = Process(answer["pid"], answer["started"])
-                ready = await connection.receive(self.start_timeout)
+                ready = await connection.receive(self.own_timeout)
         except NotRunning as error:
             words = f"The fork server {error.problem.what}. Please try again in a moment."
             raise SpawnException(words, reason="unavailable", status_code=503) from error
@@ -170,7 +171,11 @@ class ForkSpawner(Spawner):
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Say what the start waits for."""
-        size = f" with up to {format_bytes(self.memory)} of memory" if self.memory else ""
+        while self.waits_for:
+            yield {"progress": 10, "message": self.waits_for}
+            await asyncio.sleep(2)
+        memory = self.grant.memory if self.grant else None
+        size = f" with up to {format_bytes(memory)} of memory" if memory else ""
         yield {"progress": 30, "message": f"Starting your server{size}."}
         yield {"progress": 60, "message": "Waiting for it to answer."}
 
@@ -181,6 +186,19 @@ class ForkSpawner(Spawner):
         except NotRunning:
             return None
         return answer if answer.get("ok") else None
+
+
+def limits_of(grant: Grant) -> dict[str, float | None]:
+    """Return what the fork server is asked to hold; it takes the smaller of this and root's policy."""
+    return {
+        "memory": grant.memory,
+        "cpu": grant.cpu,
+        "processes": grant.processes,
+        "total_memory": (grant.total and grant.total.memory) or None,
+        "total_cpu": (grant.total and grant.total.cpu) or None,
+        "reserve_memory": grant.reserve.memory or None,
+        "reserve_cpu": grant.reserve.cpu or None,
+    }
 
 
 def _hides_processes() -> bool:

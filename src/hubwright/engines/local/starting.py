@@ -7,7 +7,8 @@ import os
 import pwd
 import socket
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import NoReturn
 
 from nbformat.validator import get_validator
@@ -16,7 +17,7 @@ from setproctitle import setproctitle
 from hubwright.engines.local import agent, launch, provisioner, server
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
-from hubwright.machine import cgroups, policy, wire
+from hubwright.machine import cgroups, policy, room, wire
 from hubwright.machine.process import Process
 
 
@@ -70,12 +71,19 @@ def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent:
 
 def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> None:
     wanted = launch.Launch.parse(wire.receive(caller, 5))
-    account, allowed = _account(site, wanted.user)
-    wanted = replace(wanted, limits=wanted.limits.within(allowed))
+    account, rule = _account(site, wanted.user)
+    wanted = _within(wanted, rule)
     launch.check_home(account)
-    if missing := hierarchy.missing(wanted.limits):
+    share = room.Room.of(rule, hierarchy)
+    missing = hierarchy.missing(wanted.limits) or hierarchy.missing(wanted.total)
+    if not missing and wanted.reserve:
+        missing = share.missing(wanted.reserve) if share else "this machine has no control groups to keep a reserve"
+    if missing:
         raise MachineError(f"{wanted.user}'s server is not started: {missing}.", remedy="Leave that limit out.")
     group = hierarchy.group(f"user.{account.pw_uid}", wanted.key) if hierarchy.mounts else None
+    if share:
+        group = share.group(account.pw_uid, wanted.key, wanted.reserve)
+        wanted = replace(wanted, limits=share.within(wanted.limits), total=share.within(wanted.total))
     me = Process.me()
     parent.send(
         json.dumps(
@@ -85,16 +93,23 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
                 "server": wanted.server,
                 "started": me.started,
                 "group": group.path if group else "",
+                "reserve": asdict(wanted.reserve),
             }
         ).encode()
     )
-    if parent.recv(16) != b"go":
+    if (word := parent.recv(4096)) == b"runs":
         raise Refused(f"{wanted.user}'s server {wanted.server!r} is running already.", remedy="Stop it first.")
+    if word != b"go":
+        raise MachineError(f"{wanted.user}'s server is not started: {word.decode()}")
     parent.close()
     if group:
         group.make()
+        if share:
+            _limit_user(group, wanted.total)
         group.limit(wanted.limits)
         group.enter(me.pid)
+    if share and share.reserves:
+        Path("/proc/self/oom_score_adj").write_text(str(share.oom_score(wanted.reserve)))
     listener, runtime = launch.open_place(site, account, wanted)
     launch.record(site, wanted, account.pw_uid, group.path if group else "")
     env = launch.user_environment(site, account, wanted, runtime)
@@ -109,8 +124,8 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     server.serve(listener, caller, kernels, [*server.node_roots(MACHINE.npm_prefix), *wanted.args])
 
 
-def _account(site: Site, user: str) -> tuple[pwd.struct_passwd, cgroups.Limits]:
-    """Return the account, and what root allows a server of it whatever the hub asks for."""
+def _account(site: Site, user: str) -> tuple[pwd.struct_passwd, policy.Policy]:
+    """Return the account, and the rule by which root allows it a server, whatever the hub asks for."""
     account = policy.find_account(user)
     if account is None:
         raise Refused(f"This machine has no account {user!r}.")
@@ -119,10 +134,26 @@ def _account(site: Site, user: str) -> tuple[pwd.struct_passwd, cgroups.Limits]:
         refusal = policy.may_serve(rule, account, policy.group_names(account))
         if refusal:
             raise refusal
-        memory, cpu, processes = (rule.limits[name] for name in ("memory", "cpu", "processes"))
-        whole = (None if value is None else int(value) for value in (memory, processes))
-        return account, cgroups.Limits(next(whole), cpu, next(whole))
+        return account, rule
     if account.pw_uid != os.getuid():
         me = pwd.getpwuid(os.getuid()).pw_name
         raise Refused(f"Only {me} can have a server here: the service was not started by root.")
-    return account, cgroups.Limits()
+    return account, policy.Policy()
+
+
+def _within(wanted: launch.Launch, rule: policy.Policy) -> launch.Launch:
+    """Return the smaller of what the hub asks for and what root allows."""
+    limits, total, reserve = launch.limits_in(rule.limits_for(wanted.user))
+    return replace(
+        wanted,
+        limits=wanted.limits.within(limits),
+        total=wanted.total.within(total),
+        reserve=wanted.reserve.within(reserve),
+    )
+
+
+def _limit_user(group: cgroups.Group, total: cgroups.Limits) -> None:
+    """Hold all servers of a user to their total; take an earlier one off."""
+    whole = cgroups.Group(group.hierarchy, str(Path(group.path).parent))
+    whole.unlimit()
+    whole.limit(total)

@@ -1,4 +1,4 @@
-"""Where the servers of the local engine are counted: control groups `user.<uid>/<key>`, or processes without them."""
+"""Where the servers of the local engine are counted: groups `user.<uid>/<key>` in one of two places, or processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from hubwright.fields import Site
 from hubwright.machine import wire
+from hubwright.machine.room import OPEN
 from hubwright.machine.usage import Names, Running
 
 _ANSWER = 2.0
@@ -24,7 +25,7 @@ _AT_ONCE = 1000
 
 @dataclass
 class _User:
-    """One folder `user.<uid>`."""
+    """One folder `user.<uid>` or `open/user.<uid>`, see `machine.room`."""
 
     links: int = -1
     """How many links it had at the last look: two, and one for each folder in it (kernfs counts them)."""
@@ -98,9 +99,12 @@ class LocalSource:
         if everything:
             self._swept = now
         try:
-            links = folder.stat().st_nlink
+            opened = folder / OPEN  # there where servers without a reserve have a group of their own
+            links = folder.stat().st_nlink + (opened.stat().st_nlink << 32 if opened.is_dir() else 0)
             if everything or lost or links != self._base.links:
                 names = {name for name, _ in _folders(folder) if name.startswith("user.")}
+                if opened.is_dir():
+                    names |= {f"{OPEN}/{name}" for name, _ in _folders(opened) if name.startswith("user.")}
                 self._base.links = links
             else:
                 names = set(self._users)
