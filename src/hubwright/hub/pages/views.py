@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers import pages as stock
@@ -63,9 +64,10 @@ class StartHandler(stock.SpawnHandler):
             spawner=for_user.spawners.get(server) or for_user.spawner,
             spawner_options_form=spawner_options_form,
             choice=start.choice(body or query),
-            fields=start.FIELDS,
+            ours=start.FORM,
             failure=failures.told(self.failure) if self.failure else failures.Failure(message or ""),
-            url=self.request.path,
+            url=self.request.path
+            + (f"?{urlencode({'next': told})}" if (told := self.get_argument("next", "")) else ""),
         )
 
     def render_template(self, name: str, sync: bool = False, **more: Any) -> Any:

@@ -10,7 +10,11 @@ const page = document.getElementById("home");
 const user = page.dataset.user;
 const list = () => document.getElementById("servers");
 const rows = () => [...list().querySelectorAll("[data-server]")];
-const HOURS = 6;
+const SPANS = [
+  [0.25, "the last quarter of an hour"],
+  [1, "the last hour"],
+  [6, "the last 6 hours"],
+];
 const tiles = new Map();
 let machine = null;
 let seen = "";
@@ -105,8 +109,14 @@ function showServers(usage) {
   }
 }
 
-function showHistory(history) {
-  const words = `the last ${HOURS} hours`;
+/** How far back to look: as far as the oldest server is old, so that there is something to see. */
+function span() {
+  const started = [...list().querySelectorAll(".hw-facts time[data-age='']")].map((one) => Date.parse(one.dateTime));
+  const age = started.length ? (Date.now() - Math.min(...started)) / 3600_000 : Infinity;
+  return SPANS.find(([hours]) => hours >= age) || SPANS[SPANS.length - 1];
+}
+
+function showHistory(history, words) {
   machine.cpu.plot(history.machine.cpu, 0, words);
   machine.memory.plot(history.machine.memory, 0, words);
   for (const [server, shown] of tiles) {
@@ -118,13 +128,14 @@ function showHistory(history) {
 }
 
 async function measure() {
-  const history = Date.now() - plotted > 60_000 || [...tiles.values()].some((one) => !one.limits);
+  const [hours, words] = span();
+  const history = Date.now() - plotted > (hours < 1 ? 15_000 : 60_000);
   try {
-    const usage = await get(`hubwright/usage${history ? `?hours=${HOURS}&points=90` : ""}`);
+    const usage = await get(`hubwright/usage${history ? `?hours=${hours}&points=90` : ""}`);
     showMachine(usage);
     showServers(usage);
     if (usage.history) {
-      showHistory(usage.history);
+      showHistory(usage.history, words);
       plotted = Date.now();
     }
   } catch (error) {

@@ -28,10 +28,9 @@ export function spark(values, { kind, max = 0, label }) {
 
 /**
  * A plot with axes. `lines`: [{name, kind, values}] of the same length; `from` and `step` in Unix seconds;
- * `format` writes a value. `max` is drawn as the limit when given.
+ * `format` writes a value, `max` is the top when given, `width` in pixels keeps the words readable on a phone.
  */
-export function chart(lines, { from, step, format, max = 0, label }) {
-  const width = 640;
+export function chart(lines, { from, step, format, max = 0, label, width = 640 }) {
   const height = 190;
   const left = 62;
   const below = 24;
@@ -45,11 +44,11 @@ export function chart(lines, { from, step, format, max = 0, label }) {
   for (const part of [0, 0.5, 1]) {
     const line = y(largest * part);
     root.append(svg("path", { class: "hw-axis", d: `M${left} ${line}H${width - 8}` }));
-    root.append(svg("text", { x: left - 8, y: line + 4, "text-anchor": "end" }, format(largest * part)));
+    root.append(svg("text", { x: left - 8, y: line + 4, "text-anchor": "end" }, part ? format(largest * part) : "0"));
   }
   const span = points * step;
-  for (const [index, part] of [0, 0.25, 0.5, 0.75, 1].entries()) {
-    const anchor = index === 0 ? "start" : index === 4 ? "end" : "middle";
+  for (const part of width < 420 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]) {
+    const anchor = part === 0 ? "start" : part === 1 ? "end" : "middle";
     const i = part * (points - 1);
     root.append(svg("text", { x: x(i), y: height - 6, "text-anchor": anchor }, clock(from + i * step, span)));
   }
@@ -69,7 +68,7 @@ function draw(root, values, x, y, floor = 48) {
     if (run.length > 1) {
       root.append(svg("path", { class: "hw-area", d: `${line}L${x(last).toFixed(1)} ${floor}L${x(first).toFixed(1)} ${floor}Z` }));
     }
-    root.append(svg("path", { class: "hw-line", d: run.length > 1 ? line : `${line}h2` }));
+    root.append(svg("path", { class: "hw-line", d: run.length > 1 ? line : `${line}h4` }));
   }
 }
 

@@ -41,7 +41,10 @@ export function tile(kind, name, format) {
         return;
       }
       const range = `between ${format(Math.min(...seen))} and ${format(Math.max(...seen))}`;
-      place.replaceChildren(spark(values, { kind, max: limit || 0, label: `${name}, ${words}: ${range}` }));
+      place.replaceChildren(
+        spark(values, { kind, max: limit || 0, label: `${name}, ${words}: ${range}` }),
+        element("span", { class: "hw-quiet hw-span", "aria-hidden": "true" }, words),
+      );
     },
   };
 }

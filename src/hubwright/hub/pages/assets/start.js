@@ -1,0 +1,199 @@
+// The choice of a server: what this user may have, what the machine has free, and what cannot start now and why.
+// Everything is decided again by the hub when the server starts; the page only keeps people from asking in vain.
+
+import { every, get } from "./api.js";
+import { amount } from "./amount.js";
+import { tile } from "./tiles.js";
+import { bytes, count, cpus, element, say } from "./words.js";
+
+const GB = 2 ** 30;
+const page = document.getElementById("start");
+const form = document.getElementById("spawn_form");
+const { user, server } = page.dataset;
+const part = (id) => document.getElementById(id);
+const choices = { size: new Map(), image: new Map() };
+let offer = null;
+
+const cpuWords = (value) => `${cpus(value)} CPU`;
+const memoryWords = (value) => bytes(value * GB);
+const plain = (value) => String(Math.round(value * 1e6) / 1e6);
+const inBytes = (value) => String(Math.round(value * GB));
+const own = {
+  cpu: amount("cpu", { least: 0.1, toField: plain, words: cpuWords }),
+  memory: amount("memory", { least: 0.25, toField: inBytes, words: memoryWords }),
+};
+const reserve = {
+  cpu: amount("reserve-cpu", { least: 0, toField: plain, words: cpuWords }),
+  memory: amount("reserve-memory", { least: 0, toField: inBytes, words: memoryWords }),
+};
+
+/** One of the choices, as a card with a radio button; `why` not, when it cannot be had now. */
+function card(kind, value, title, what, help = "") {
+  const id = `${kind}-${choices[kind].size}`;
+  const radio = element("input", { type: "radio", class: "form-check-input", name: kind, value, id });
+  const about = element("span", { class: "hw-quiet", id: `${id}-what` }, what);
+  const why = element("span", { class: "hw-not", id: `${id}-why`, hidden: true });
+  const node = element(
+    "label",
+    { class: "hw-choice", for: id },
+    radio,
+    element("span", { class: "hw-choice-name" }, title),
+    what ? about : null,
+    help ? element("span", { class: "hw-quiet hw-help", id: `${id}-help` }, help) : null,
+    why,
+  );
+  radio.setAttribute("aria-describedby", [what ? `${id}-what` : "", help ? `${id}-help` : "", `${id}-why`].filter(Boolean).join(" "));
+  const made = {
+    node,
+    radio,
+    refuse(reason) {
+      radio.disabled = Boolean(reason);
+      node.classList.toggle("hw-refused", Boolean(reason));
+      why.hidden = !reason;
+      say(why, reason || "");
+    },
+  };
+  choices[kind].set(value, made);
+  part(`${kind}-choices`).append(node);
+  return made;
+}
+
+const chosen = (kind) => form.querySelector(`input[name="${kind}"]:checked`)?.value;
+const size = () => offer.sizes.find((one) => one.name === chosen("size"));
+
+function describe(one) {
+  return [cpuWords(one.cpu), bytes(one.memory), one.gpu ? `${one.gpu} GPU` : ""].filter(Boolean).join(" · ");
+}
+
+/** Make the cards, once. */
+function build() {
+  for (const one of offer.sizes) card("size", one.name, one.name, describe(one));
+  const most = offer.largest;
+  card("size", "", "As you like", `up to ${describe(most)}`);
+  own.cpu.limit(most.cpu);
+  own.memory.limit(most.memory / GB);
+  for (const one of offer.images) card("image", one.name, one.name, "", one.help);
+  part("sizes").hidden = false;
+  part("images").hidden = offer.images.length < 2;
+  part("reserve").hidden = !(offer.reserve.cpu || offer.reserve.memory);
+  preselect({ ...(offer.last || {}), ...asked() });
+}
+
+/** What the link, or the form that was refused, holds. */
+function asked() {
+  const { reserve_cpu: cpu, reserve_memory: memory, ...rest } = JSON.parse(page.dataset.choice);
+  return cpu || memory ? { ...rest, reserve: { cpu, memory } } : rest;
+}
+
+/** Bytes of `4G`, `512M` or a number. */
+function parse(text) {
+  const found = /^\s*([0-9.]+)\s*([KMGT]?)/i.exec(String(text));
+  return found ? Number(found[1]) * 1024 ** " KMGT".indexOf(found[2].toUpperCase() || " ") : NaN;
+}
+
+function preselect(wanted) {
+  const free = wanted.cpu !== undefined || wanted.memory !== undefined;
+  const named = choices.size.has(wanted.size) && wanted.size ? wanted.size : offer.sizes[0]?.name;
+  const base = offer.sizes.find((one) => one.name === named) || offer.largest;
+  own.cpu.set(free && wanted.cpu !== undefined ? Number(wanted.cpu) : base.cpu);
+  own.memory.set((free && wanted.memory !== undefined ? parse(wanted.memory) : base.memory) / GB);
+  pick("size", free ? "" : named);
+  pick("image", choices.image.has(wanted.image) ? wanted.image : offer.images[0]?.name);
+  const kept = wanted.reserve || {};
+  reserve.cpu.limit(offer.reserve.cpu || 0);
+  reserve.memory.limit((offer.reserve.memory || 0) / GB);
+  reserve.cpu.set(Number(kept.cpu) || 0);
+  reserve.memory.set((parse(kept.memory) || 0) / GB);
+  part("reserve").open = reserve.cpu.get() > 0 || reserve.memory.get() > 0;
+}
+
+function pick(kind, value) {
+  const one = choices[kind].get(value);
+  if (one) one.radio.checked = true;
+}
+
+/** Bring the page in line with what is chosen and what is free. */
+function update() {
+  const one = size();
+  const free = offer.free || {};
+  part("own").hidden = Boolean(one);
+  own.cpu.send(!one);
+  own.memory.send(!one);
+  // the empty value of "As you like" is no size
+  const most = one || { cpu: own.cpu.get(), memory: own.memory.get() * GB };
+  for (const [kind, scale] of [["cpu", 1], ["memory", GB]]) {
+    const limit = Math.min(offer.reserve[kind] || 0, most[kind], free[kind] ?? Infinity) / scale;
+    reserve[kind].limit(Math.max(0, limit));
+    reserve[kind].set(Math.min(reserve[kind].get(), limit));
+    reserve[kind].send(reserve[kind].get() > 0);
+    part(`reserve-${kind}-amount`).hidden = !offer.reserve[kind];
+  }
+  const kept = [
+    reserve.cpu.get() ? cpuWords(reserve.cpu.get()) : "",
+    reserve.memory.get() ? memoryWords(reserve.memory.get()) : "",
+  ].filter(Boolean);
+  const left = [free.cpu ? cpuWords(free.cpu) : "", free.memory ? bytes(free.memory) : ""].filter(Boolean);
+  say(notes.free, offer.free ? `${left.join(" and ") || "Nothing"} can still be reserved.` : "");
+  say(part("reserve-now"), kept.length ? `· ${kept.join(" and ")}` : "");
+  const words = [one?.name, describe(most), chosen("image"), kept.length ? `${kept.join(" and ")} reserved` : ""];
+  const refused = choices.size.get(chosen("size"))?.radio.disabled || choices.image.get(chosen("image"))?.radio.disabled;
+  const none = !chosen("size");
+  part("go").disabled = Boolean(refused || offer.refused);
+  say(part("summary"), offer.refused || (refused ? "This cannot start now; see above why." : none ? "" : ""));
+  if (!part("summary").textContent) say(part("summary"), words.filter(Boolean).join(" · "));
+}
+
+for (const bound of [...Object.values(own), ...Object.values(reserve)]) bound.onchange = () => update();
+form.addEventListener("change", () => offer && update());
+form.addEventListener("submit", () => {
+  for (const radio of form.querySelectorAll('input[name="size"][value=""]')) radio.disabled = radio.checked;
+  part("go").disabled = true;
+  say(part("go"), "Starting …");
+});
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) window.location.reload(); // the choice of a page that was left is stale
+});
+
+const tiles = { cpu: tile("cpu", "CPU in use", cpus), memory: tile("memory", "Memory in use", bytes) };
+const notes = { free: element("p"), servers: element("p") };
+part("machine").replaceChildren(
+  tiles.cpu.node,
+  tiles.memory.node,
+  element("div", { class: "hw-notes", "aria-live": "polite" }, notes.free, notes.servers),
+);
+
+/** What is in use on the machine; the choice does without it. */
+async function measure() {
+  try {
+    const { machine, warning } = await get("hubwright/usage");
+    tiles.cpu.node.hidden = tiles.memory.node.hidden = false;
+    tiles.cpu.show(machine.cpu, machine.cpus);
+    tiles.memory.show(machine.memory, machine.memory_total);
+    const running = machine.servers ? `${count(machine.servers, "server")} of everybody together.` : "No server runs here now.";
+    say(notes.servers, warning || running);
+  } catch (error) {
+    tiles.cpu.node.hidden = tiles.memory.node.hidden = true;
+    say(notes.servers, "What is in use cannot be shown at the moment.");
+    throw error;
+  }
+}
+
+async function look() {
+  const query = new URLSearchParams({ user, server });
+  try {
+    const found = await get(`hubwright/offer?${query}`);
+    const first = offer === null;
+    offer = found;
+    part("away").hidden = true;
+    if (first) build();
+    update();
+  } catch (error) {
+    part("away").hidden = offer !== null;
+    say(part("away"), `The choice cannot be shown at the moment. ${error.message} Start gives you what is usual here.`);
+    throw error;
+  }
+}
+
+every(5, look);
+every(5, measure);
+window._jupyterhub_page_loaded = true;
