@@ -70,7 +70,7 @@ class GrantingMixin(Spawner):
         try:
             while True:
                 try:
-                    self.grant = self._decide()
+                    self.grant = self.decide(self.user_options)
                     break
                 except NotGranted as refusal:
                     if not refusal.may_wait or time.monotonic() >= deadline:
@@ -130,23 +130,28 @@ class GrantingMixin(Spawner):
         section = self.section or Profiles.model_construct()
         return resolve.machine(section, capacity.processors(), capacity.memory(), capacity.gpus())
 
-    def others(self) -> list[Running]:
-        """Return every other server of this hub that holds a grant: one that runs, or is being started or stopped."""
+    def others(self, server: str | None = None) -> list[Running]:
+        """Return every server of this hub that holds a grant: one that runs, or is being started or stopped.
+
+        Args:
+            server: the name of the user's server that is left out; this one by default.
+        """
+        mine = (self.user.name, self.name if server is None else server)
         return [
             Running(one.user.name, one.name, one.grant, one._ends())
             for one in list(self._holding)
-            if one is not self and one.grant is not None
+            if one.grant is not None and (one.user.name, one.name) != mine
         ]
 
-    def _decide(self) -> Grant:
-        """Return the grant for `user_options`; never gives the loop away.
+    def decide(self, options: Any, server: str | None = None) -> Grant:
+        """Return what a start with these `user_options` gets now; changes nothing, and never gives the loop away.
 
         Raises:
             NotGranted: it may not be, or cannot be now.
         """
         if (allowed := self.entitlement()) is None:
             return self.without_profiles()
-        granted = resolve.grant(allowed, Request.parse(self.user_options), self.others(), self.machine())
+        granted = resolve.grant(allowed, Request.parse(options), self.others(server), self.machine())
         for name in ("gpu", "disk", "processes", "reserve"):
             if getattr(granted, name) and name not in self.enforces:
                 words = {"gpu": "hand out GPUs", "disk": "limit the disk of a server", "processes": "count processes"}
