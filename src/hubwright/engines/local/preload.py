@@ -7,11 +7,15 @@ import importlib
 import multiprocessing
 import os
 import random
+import re
 import site
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import ExitStack
+from numbers import Number
+from pathlib import Path
+from typing import Any
 
 from hubwright.errors import MachineError
 
@@ -58,6 +62,7 @@ KERNEL = (
     "IPython.core.completer",
     "IPython.core.completerlib",
     "IPython.core.debugger",
+    "IPython.core.logger",
     "IPython.core.pylabtools",
     "IPython.extensions.storemagic",
     "debugpy.server.api",
@@ -119,9 +124,21 @@ def load(names: Sequence[str]) -> dict[str, str]:
 
 
 def settle() -> None:
-    """Move everything imported out of the garbage collector's sight, so that collections do not unshare its pages."""
+    """Write now what each server and kernel would write into shared pages; hide what is imported from the collector."""
+    _fill_caches()
+    _forget_settings()
     gc.collect()
     gc.freeze()
+
+
+def _fill_caches() -> None:
+    """Do once what marks many classes at the first time: 3 MB of pages that each server and kernel would copy."""
+    for ancestor in sys.modules["zmq"].Socket.mro():  # asked whenever an option is set
+        getattr(ancestor, "__annotations__", None)  # made when asked first, which marks all subclasses
+    for kind in (str, int, tuple, list, dict, type(None), type(Path())):
+        for base in (Mapping, Sequence, Awaitable, Number):  # asked by logging and others; asks all its subclasses
+            issubclass(kind, base)
+    re.purge()  # it is full: each new pattern would free an old one
 
 
 def renew() -> None:
@@ -142,10 +159,19 @@ def thaw_home() -> None:
             ("user_settings_dir", labapp.get_user_settings_dir()),
             ("workspaces_dir", labapp.get_workspaces_dir()),
         ):
-            labapp.LabApp.class_traits()[name].default_value = value
+            getattr(labapp.LabApp, name).default_value = value
             labapp.LabApp._static_immutable_initial_values[name] = value
-    if trash := sys.modules.get("send2trash.plat_other"):
-        importlib.reload(trash)
+    trash: Any = sys.modules.get("send2trash.plat_other")
+    if trash:
+        data = os.path.expanduser(os.environb.get(b"XDG_DATA_HOME", b"~/.local/share"))  # noqa: PTH111 (bytes, as there)
+        trash.XDG_DATA_HOME, trash.HOMETRASH_B = data, os.path.join(data, b"Trash")  # noqa: PTH118
+        trash.HOMETRASH, trash.uid = os.fsdecode(trash.HOMETRASH_B), os.getuid()
+        trash.TOPDIR_FALLBACK = b".Trash-%d" % trash.uid
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    """Let Python compute anew what depends on the home; done before the fork, too, where freeing it costs no copies."""
     if sysconfig := sys.modules.get("sysconfig"):
         sysconfig._CONFIG_VARS = None  # type: ignore[attr-defined]
     site.USER_BASE = site.USER_SITE = None
