@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hubwright.errors import NotRunning
 from hubwright.fields import Site
 from hubwright.machine import wire
 from hubwright.machine.room import OPEN
@@ -81,7 +82,10 @@ class LocalSource:
         request: dict[str, Any] = {"op": "groups"}
         if keys is not None:
             request["keys"] = list(keys)
-        return wire.call(self._socket, request, timeout=_ANSWER)
+        answer = wire.call(self._socket, request, timeout=_ANSWER)
+        if not answer.get("ok"):
+            raise NotRunning("The fork server does not say whose groups there are.", where=str(self._socket))
+        return answer
 
     def _processes(self, servers: Mapping[str, Any]) -> Mapping[str, Running]:
         found = {
