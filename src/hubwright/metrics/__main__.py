@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sqlite3
-import sys
 import threading
 import time
 from pathlib import Path
@@ -29,6 +28,7 @@ from hubwright.metrics.homes import Homes
 from hubwright.metrics.sampler import Sampler
 from hubwright.metrics.store import Keep, Store, open_store
 from hubwright.metrics.totals import Machine
+from hubwright.metrics.voice import say
 
 HISTORY = "metrics.sqlite"
 
@@ -61,9 +61,10 @@ class Service:
         except (sqlite3.Error, OSError) as error:
             words = f"The history cannot be opened: {error}."
         if words:
-            print(f"metrics: {words}", file=sys.stderr, flush=True)
+            say(words)
         source = _source(settings["source"], site, names)
         self._sampler = Sampler(source, Machine(), float(settings["every"]), self._open, Descriptors.raise_limit())
+        self._sampler.trouble = words  # until it is written
 
     def run(self, stop: threading.Event) -> None:
         """Serve until told to stop."""

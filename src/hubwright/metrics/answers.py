@@ -65,9 +65,8 @@ class Answers:
             head: dict[str, Any] = {"ok": True, "bytes": len(body)}
         except HubwrightError as error:
             head = {"ok": False, "error": error.problem.what}
-        except sqlite3.Error as error:
-            self._history = None
-            head = {"ok": False, "error": f"The history cannot be read: {error}."}
+        except (ValueError, TypeError) as error:
+            head = {"ok": False, "error": f"The request cannot be understood: {error}."}
         connection.settimeout(_LEAVING)
         connection.sendall(wire.encode(head) + body)
 

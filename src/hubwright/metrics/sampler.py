@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from hubwright.metrics.counters import Descriptors, Gone, Limits, ProcessTable, 
 from hubwright.metrics.packing import Row
 from hubwright.metrics.store import DETAIL, HOURS, MINUTES, MachineRow, Store
 from hubwright.metrics.totals import Gpu, Machine, Totals
+from hubwright.metrics.voice import say
 
 _WAITING = 240
 """Steps that wait in memory while the disk is full: an hour."""
@@ -234,7 +234,7 @@ class Sampler:
             self._write(self._store, monotonic, wall)
         except (sqlite3.Error, OSError) as error:
             if not self.trouble:
-                _say(f"The history cannot be written: {error}.")
+                say(f"The history cannot be written: {error}.")
             self.trouble = f"The history cannot be written ({error}). What is shown as of now is right."
             self._numbers.clear()  # some were perhaps not kept
             if self._store is not None:
@@ -242,7 +242,7 @@ class Sampler:
                 self._store = None
         else:
             if self.trouble:
-                _say("The history is written again.")
+                say("The history is written again.")
             self.trouble = ""
 
     def _write(self, store: Store, monotonic: float, wall: float) -> None:
@@ -280,7 +280,3 @@ def _once(entries: Iterable[_Entry]) -> list[_Entry]:
         if entry.key not in found or found[entry.key].row.seconds < entry.row.seconds:
             found[entry.key] = entry
     return list(found.values())
-
-
-def _say(sentence: str) -> None:
-    print(f"metrics: {sentence}", file=sys.stderr, flush=True)
