@@ -166,6 +166,30 @@ def test_deep_and_many_folders_of_a_user_hold_up_nobody(running: Service, person
     wait_until(lambda: list(running.site.servers.iterdir()) == [], 30)
 
 
+def test_a_full_runtime_folder_is_its_users_alone(
+    running: Service, person: Account, account: Callable[..., Account]
+) -> None:
+    """It has a size of its own, within /run; the others do not notice, and nothing of it is left."""
+    kernel = running.start(person.name).kernel()
+    code = (
+        "import os\n"
+        "n = 0\n"
+        "try:\n"
+        "    with open(os.path.join(os.environ['JUPYTER_RUNTIME_DIR'], 'large'), 'wb', buffering=0) as f:\n"
+        "        while n < 2**30: n += f.write(bytes(2**16))\n"
+        "except OSError as e: print(e.strerror, n)"
+    )
+    words, _, size = kernel.run(code).strip().rpartition(" ")
+    assert words == "No space left on device"
+    assert int(size) <= 16 * 2**20
+    other = account().name
+    assert running.start(other).kernel().run("1 + 1") == "2"
+    running.stop(other)
+    running.stop(person.name)
+    wait_until(lambda: str(running.run) not in Path("/proc/mounts").read_text())
+    wait_until(lambda: list(running.site.servers.iterdir()) == [])
+
+
 def test_two_servers_never_share_a_log(running: Service) -> None:
     """`ada`'s server `second` and the user `ada.second` write to two files."""
     from hubwright.engines.local.launch import log_path

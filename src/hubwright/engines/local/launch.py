@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from urllib.parse import quote
 
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
-from hubwright.machine import cgroups, keyring, policy, wire
+from hubwright.machine import cgroups, keyring, mounts, policy, wire
 from hubwright.machine.files import write_atomically
 from hubwright.machine.process import Process
 
@@ -46,6 +47,10 @@ class FileLimit:
 
 
 FILES = FileLimit()
+RUNTIME = "r"
+"""The user's folder within a server's; its name is short, since a kernel's socket has to fit into 107 bytes."""
+RUNTIME_SIZE, RUNTIME_FILES = 16 * 2**20, 16384
+"""Bytes and files it may hold. Connection files and sockets take some KB a kernel; the rest of /run is everybody's."""
 KERNEL_OOM = 500
 """How much sooner than its server a kernel is to be ended when memory is short (proc(5), oom_score_adj)."""
 
@@ -159,12 +164,15 @@ def open_place(site: Site, account: pwd.struct_passwd, launch: Launch) -> tuple[
     place = site.servers / launch.key
     place.mkdir(mode=0o711, exist_ok=True)
     place.chmod(0o711)
-    runtime = place / "r"  # short: a kernel's socket has to fit into 107 bytes
+    runtime = place / RUNTIME
     runtime.mkdir(mode=0o700, exist_ok=True)
     group = -1
     if site.privileged:
         group = pwd.getpwnam(site.account).pw_gid
-        os.chown(runtime, account.pw_uid, account.pw_gid)
+        uid, gid = account.pw_uid, account.pw_gid
+        if why := mounts.mount_memory(runtime, size=RUNTIME_SIZE, inodes=RUNTIME_FILES, uid=uid, gid=gid):
+            sys.stderr.write(f"{launch.user}'s folder {runtime} has no size of its own ({why}).\n")  # in a container
+            os.chown(runtime, uid, gid)
     return wire.listen(place / "http.sock", 0o660, group), runtime
 
 

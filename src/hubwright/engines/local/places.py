@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hubwright.engines.local import launch
 from hubwright.fields import Site
-from hubwright.machine import cgroups, delegate
+from hubwright.machine import cgroups, delegate, mounts
 from hubwright.machine.process import Process
 
 _TRASH = "gone-"
@@ -77,6 +77,7 @@ def remove(site: Site, key: str) -> None:
     child = os.fork()
     if child == 0:
         if os.fork() == 0:  # a grandchild: nobody has to wait for it
+            mounts.unmount(trash / launch.RUNTIME)
             os.execv("/bin/rm", ["rm", "-rf", "--one-file-system", "--", str(trash)])  # noqa: S606
         os._exit(0)
     os.waitpid(child, 0)
