@@ -19,6 +19,8 @@ from hubwright.profiles.config import Profiles
 from hubwright.profiles.grants import Grant, Machine, NotGranted, Running
 from hubwright.profiles.request import Request, options_from_form
 
+FORM = "hubwright"
+"""`options_form` of a spawner whose user has something to choose: the hub's start page shows it (`hub/pages`)."""
 _LOOK_AGAIN = 1.0
 """Seconds after which a start that waits for room looks once more."""
 
@@ -176,6 +178,10 @@ class GrantingMixin(Spawner):
 
     # JupyterHub's
 
+    @default("options_form")
+    def _options_form(self) -> Any:
+        return _form if self.profiles else ""
+
     @default("options_from_form")
     def _options_from_form(self) -> Any:
         return options_from_form if self.profiles else self._passthrough_options_from_form
@@ -226,6 +232,15 @@ class GrantingMixin(Spawner):
 
 def _nothing_to_apply(spawner: Any, user_options: Any) -> None:
     """Stand where JupyterHub would warn of options that nobody looks at."""
+
+
+def _form(spawner: GrantingMixin) -> str:
+    """Return `FORM` when there is something to choose; else nothing, so that a start begins at once, or is refused."""
+    try:
+        allowed = spawner.entitlement()
+    except NotGranted:
+        return ""
+    return FORM if allowed and (len(allowed.sizes) > 1 or len(allowed.images) > 1 or allowed.reserve) else ""
 
 
 @lru_cache(maxsize=4)

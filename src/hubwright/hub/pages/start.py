@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-FORM = "hubwright"
-"""What a spawner's `options_form` is when the start page of ours shall be shown; anything else is shown as it is."""
 FIELDS = ("size", "cpu", "memory", "image", "reserve_cpu", "reserve_memory")
 """What the form and a link may hold: `/hub/spawn?size=Small&image=Python`."""
 _OWN = frozenset({"none", "same-origin"})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers import pages as stock
 from jupyterhub.scopes import needs_scope
+from tornado.httputil import url_concat
 from tornado.web import authenticated
 
+from hubwright.engines import granting
 from hubwright.hub.pages import failures, start
 from hubwright.hub.pages.assets import PATTERN, AssetHandler
 
@@ -54,6 +55,7 @@ class StartHandler(stock.SpawnHandler):
     async def _render_form(self, for_user: Any, spawner_options_form: str, message: str = "", **more: Any) -> Any:
         names = self.path_args[1:] if len(self.path_args) > 1 else []
         server = names[0] or "" if names else ""
+        after = self.get_argument("next", "")
         query = {name: self.get_query_arguments(name) for name in self.request.query_arguments}
         body = {name: self.get_body_arguments(name) for name in self.request.body_arguments}
         return await self.render_template(
@@ -64,10 +66,9 @@ class StartHandler(stock.SpawnHandler):
             spawner=for_user.spawners.get(server) or for_user.spawner,
             spawner_options_form=spawner_options_form,
             choice=start.choice(body or query),
-            ours=start.FORM,
+            ours=granting.FORM,
             failure=failures.told(self.failure) if self.failure else failures.Failure(message or ""),
-            url=self.request.path
-            + (f"?{urlencode({'next': told})}" if (told := self.get_argument("next", "")) else ""),
+            url=url_concat(self.request.path, {"next": after} if after else {}),
         )
 
     def render_template(self, name: str, sync: bool = False, **more: Any) -> Any:
