@@ -300,3 +300,51 @@ def test_a_full_disk_is_told_and_the_figures_go_on(small: Path, account: Callabl
     finally:
         running.clean()
         shutil.rmtree(running.run, ignore_errors=True)
+
+
+@pytest.fixture
+def without_root(account: Callable[..., Account]) -> Iterator[Service]:
+    """A service that an ordinary user starts."""
+    person = account()
+    folder = person.home / "service"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, person.uid, person.gid)
+    number = port()
+    yaml = f'hub: {{listen: "127.0.0.1:{number}"}}\nauth: {{kind: pam, allow: all}}\nmetrics: {{every: 2s}}\n'
+    service = Service(folder, yaml, number, person)
+    yield service.up()
+    service.clean()
+
+
+def test_without_root_processes_are_counted(without_root: Service) -> None:
+    user = without_root.account.name
+    kernel = without_root.start(user).kernel()
+    kernel.run("held = bytearray(b'x' * (200 << 20))")
+    token = {"Authorization": f"token {without_root.token(user)}"}
+
+    def server() -> dict[str, Any]:
+        answer = httpx.get(f"{without_root.url}/hub/api/hubwright/usage", headers=token, timeout=30)
+        found = answer.json().get("servers") or [{"memory": 0}]
+        return dict(found[0])
+
+    wait_until(lambda: server()["memory"] > 200 * MIB, 30)
+    found = server()
+    assert found["memory"] < 500 * MIB, "what a fork shares is not counted twice"
+    assert found["memory_limit"] is None
+    wait_until(lambda: httpx.get(f"{without_root.url}/hub/api/hubwright/usage", headers=token).json()["homes"], 40)
+
+
+def test_metrics_that_are_off_are_told_as_such(
+    service: Callable[..., Service], account: Callable[..., Account]
+) -> None:
+    user = account().name
+    running = service(
+        YAML.replace("{admin}", user).replace("metrics: {every: 2s, disk_every: 1m}", "metrics: {enabled: false}")
+    )
+    running.up()
+    running.add_user(user)
+    assert "metrics" not in running.cli("status", check=False).stdout
+    token = {"Authorization": f"token {running.token(user)}"}
+    answer = httpx.get(f"{running.url}/hub/api/hubwright/usage", headers=token, timeout=30)
+    assert answer.status_code == 503
+    assert "metrics.enabled" in answer.json()["message"]
