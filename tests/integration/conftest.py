@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import Account
 from tests.running import Service, port
 
 PAM = """\
@@ -35,3 +36,9 @@ def service() -> Iterator[Callable[..., Service]]:
     for one in made:
         one.clean()
         shutil.rmtree(one.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def person(module_account: Callable[..., Account]) -> Account:
+    """Somebody with a Unix account, for the tests of a whole module."""
+    return module_account()

@@ -21,11 +21,6 @@ auth: {kind: pam, allow: all}
 
 
 @pytest.fixture(scope="module")
-def person(module_account: Callable[..., Account]) -> Account:
-    return module_account()
-
-
-@pytest.fixture(scope="module")
 def running(person: Account) -> Iterator[Service]:
     folder = person.home / "service"
     folder.mkdir(mode=0o700)

@@ -31,11 +31,6 @@ def running(service: Callable[..., Service]) -> Service:
     return running
 
 
-@pytest.fixture(scope="module")
-def person(module_account: Callable[..., Account]) -> Account:
-    return module_account()
-
-
 def send(path: Path, data: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(20)

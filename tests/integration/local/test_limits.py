@@ -20,11 +20,6 @@ HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
 
 
 @pytest.fixture(scope="module")
-def person(module_account: Callable[..., Account]) -> Account:
-    return module_account()
-
-
-@pytest.fixture(scope="module")
 def notebook(service: Callable[..., Service], person: Account) -> Notebook:
     yaml = """\
 hub: {listen: "127.0.0.1:{port}"}
