@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hubwright.config.explain import explain
 from hubwright.config.model import Hub
-from hubwright.config.tree import Keys, Tree, parse
+from hubwright.config.tree import Keys, Tree, dotted, parse
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import shown
 from hubwright.machine.policy import LIMITS
@@ -30,10 +30,14 @@ class Loaded:
     """The file; None for the defaults."""
     lines: Mapping[Keys, int] = field(default_factory=dict, repr=False)
 
-    def where(self, setting: str) -> str:
-        """Return `hub.yaml:12 engine.memory` for `engine.memory`; the section's line when it stands nowhere."""
+    def where(self, setting: str | Keys) -> str:
+        """Return `hub.yaml:12 engine.memory` for `engine.memory`; the section's line when it stands nowhere.
+
+        Keys in place of a text may hold names with dots.
+        """
+        keys = tuple(setting.split(".")) if isinstance(setting, str) else setting
         tree = Tree(str(self.path or DEFAULT), lines=dict(self.lines))
-        return tree.where(tuple(setting.split("."))) if self.path else f"{DEFAULT} {setting}"
+        return tree.where(keys) if self.path else f"{DEFAULT} {dotted(keys)}"
 
     def place(self, problem: Problem) -> Problem:
         """Return a kind's problem, whose `where` is `hub.yaml auth.service`, with file and line in it."""
@@ -76,7 +80,7 @@ def _conflicts(hub: Hub) -> Iterator[tuple[Keys, str, str]]:
     if hub.profiles is None:
         return
     for limit in LIMITS:
-        if getattr(hub.engine, limit, None) is not None:
+        if limit in getattr(hub.engine, "model_fields_set", ()) and getattr(hub.engine, limit, None) is not None:
             what = "cannot stand beside `profiles`, whose sizes say how much a server may take."
             yield ("engine", limit), what, "Leave it out here."
     for keys, what, remedy in conflicts(hub.profiles):
