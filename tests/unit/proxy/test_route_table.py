@@ -1,6 +1,5 @@
 """The routing table on a real file system."""
 
-import errno
 import os
 import statistics
 import threading
@@ -152,22 +151,6 @@ def test_sweep_removes_what_is_still_damaged_only(table: Table, spoil: object) -
     assert [entry.path.name for entry in swept] == ["user@ann"]
     assert os.listdir(table.root) == ["user@bob"]
     assert Path("/etc/passwd").exists()
-
-
-def test_a_full_disk_is_told_and_the_old_target_stays(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The write fails as on a full disk; see tests/integration/proxy for a file system that is full."""
-    table.add("/user/ann/", HERE, {})
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Table, "_write", full)
-        for name in ("ann", "bob"):
-            with pytest.raises(MachineError, match=r"No space left.*Make room"):
-                table.add(f"/user/{name}/", THERE, {})
-    assert table.get("/user/ann/") == Route("/user/ann/", HERE, {})
-    assert files(table) == ["user@ann/tcp:127.0.0.1:1001"]
 
 
 def test_a_table_below_a_pattern_is_refused() -> None:
