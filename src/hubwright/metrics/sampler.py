@@ -110,6 +110,8 @@ class Sampler:
     _trusted: float = 0.0
     _thinned: int = 0
     _opened: int = 0
+    _silent: str = ""
+    """Why nobody says what runs; told once."""
 
     def tick(self, monotonic: float, wall: float) -> None:
         """Look at everything once.
@@ -146,8 +148,12 @@ class Sampler:
             return
         try:
             found = self.source.running(self._lost)
-        except HubwrightError:
+            self._silent = ""
+        except (HubwrightError, OSError) as error:
             found = self._found  # it is being started again: nothing ends by that
+            if self._silent != str(error):
+                self._silent = str(error)
+                say(f"Nobody says now which servers run: {error}")
         self._lost = set()
         if found is not self._found:
             for key in [key for key, live in self.servers.items() if found.get(key) != live.running]:
