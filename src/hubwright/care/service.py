@@ -148,7 +148,14 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
     write_file(site, "policy.json", policy)
     elsewhere = hosted(hub.engine)
     if elsewhere is None:
-        preload = write_file(site, _PRELOAD_FILE, list(hub.environments.default.preload))
+        preload = write_file(
+            site,
+            _PRELOAD_FILE,
+            {
+                "preload": list(hub.environments.default.preload),
+                "merge_memory": getattr(hub.engine, "merge_memory", False),
+            },
+        )
     else:
         (site.run / _PRELOAD_FILE).unlink(missing_ok=True)
         elsewhere.prepare(hub.engine, hub.profiles, site, voice.warn, voice.wait)

@@ -43,3 +43,32 @@ def test_reset_leaves_what_was_imported_before_the_first_cell(notebook: Notebook
 def _own_megabytes(pid: int) -> float:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(number) for number in re.findall(r"Private_Dirty: +(\d+)", text)) / 1024
+
+
+MERGED = """\
+hub: {listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+engine: {kind: local, merge_memory: true}
+"""
+SWITCH = Path("/sys/kernel/mm/ksm/run")
+
+
+@pytest.mark.skipif(not SWITCH.exists(), reason="needs a kernel with KSM")
+def test_memory_is_merged_where_it_is_asked_for_and_not_after(
+    service: Callable[..., Service], account: Callable[..., Account], notebook: Notebook
+) -> None:
+    """Servers and kernels are marked; the machine's switch is put back when the service stops."""
+    if SWITCH.read_text() != "0\n":
+        pytest.skip("this machine merges memory already: echo 0 > /sys/kernel/mm/ksm/run")
+    running = service(MERGED).up()
+    kernel = running.start(account().name).kernel()
+    pid = int(kernel.run("import os; os.getpid()"))
+    assert SWITCH.read_text() == "1\n"
+    assert _marked(pid) and _marked(running.listed()[0]["pid"])
+    assert not _marked(int(notebook.kernel().run("import os; os.getpid()")))
+    assert running.down() == 0
+    assert SWITCH.read_text() == "0\n"
+
+
+def _marked(pid: int) -> bool:
+    return "ksm_merge_any: yes" in Path(f"/proc/{pid}/ksm_stat").read_text()

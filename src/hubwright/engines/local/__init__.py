@@ -17,6 +17,8 @@ def check(config: Config, site: Site) -> list[Problem]:
     from hubwright.machine import cgroups
 
     limits = cgroups.Limits(config.memory, config.cpu, config.processes)
+    if config.merge_memory and not site.privileged:
+        return [Problem("hub.yaml engine.merge_memory", "needs root: without it there is one user.", "Leave it out.")]
     if not site.privileged and limits.wanted:
         what = "limits need root: without it there is one user, and nothing that could hold them."
         return [Problem("hub.yaml engine", what, "Start it as root, or leave memory, cpu and processes out.")]

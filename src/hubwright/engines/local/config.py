@@ -39,6 +39,14 @@ class Config(BaseModel):
         description="How many servers a person may have: the first one, and named ones beside it.",
         examples=[3],
     )
+    merge_memory: bool = Field(
+        default=False,
+        description=(
+            "Whether Linux keeps identical memory of different users once (KSM). It spares more than half of an idle "
+            "user's memory, and lets a user who measures times find out whether somebody else has a page of memory "
+            "whose whole content he knows: for people who trust each other. Needs root and Linux 6.4."
+        ),
+    )
     admit: tuple[UserName, ...] = Field(
         default=(),
         description="Accounts that may have servers although they could become root: members of sudo, and the like.",

@@ -24,7 +24,7 @@ from hubwright.engines.local import launch, places, preload, starting
 from hubwright.engines.local.loop import Connection, Loop
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
-from hubwright.machine import cgroups, delegate, room, site_file, wire
+from hubwright.machine import cgroups, delegate, merging, room, site_file, wire
 from hubwright.machine.policy import Policy
 from hubwright.machine.process import Process
 
@@ -369,11 +369,16 @@ def main() -> None:
         if strange := [name for name in os.environ if name.startswith(("PYTHON", "LD_"))]:
             raise MachineError(f"The environment of the fork server has {', '.join(strange)}.", remedy="Unset it.")
         setproctitle("hubwright fork server")  # before anything changes the environment, which lies beside the title
-        preload.load((*preload.SERVER, *places.preloads(site)))
+        wishes = places.wishes(site)
+        preload.load((*preload.SERVER, *wishes.preload))
         preload.KERNEL_ENVIRONMENT.update(preload.load(preload.KERNEL))
         starting.prepare(site)
         os.environ.clear()
         preload.settle()
+        if wishes.merge_memory:
+            merging.begin(places.merging_record(site))
+        else:
+            merging.end(places.merging_record(site))
         hierarchy = places.hierarchy(site)
         launch.FILES.raise_limit()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -384,6 +389,7 @@ def main() -> None:
         finally:
             if not loop.running():
                 delegate.release(hierarchy)
+                merging.end(places.merging_record(site))
     except HubwrightError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)

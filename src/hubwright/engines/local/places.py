@@ -37,12 +37,26 @@ def account_ids(site: Site) -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def preloads(site: Site) -> tuple[str, ...]:
-    """Return the modules that hub.yaml wants imported before the fork."""
+@dataclass(frozen=True)
+class Wishes:
+    """What hub.yaml wants of the fork server: modules to import, and whether identical pages are to be kept once."""
+
+    preload: tuple[str, ...] = ()
+    merge_memory: bool = False
+
+
+def wishes(site: Site) -> Wishes:
+    """Return what `hubwright up` has written down for this fork server."""
     try:
-        return tuple(json.loads((site.run / "preload.json").read_text()))
+        words = json.loads((site.run / "preload.json").read_text())
     except FileNotFoundError:
-        return ()
+        return Wishes()
+    return Wishes(tuple(words["preload"]), words["merge_memory"])
+
+
+def merging_record(site: Site) -> Path:
+    """Return where it is kept what the machine did about identical pages before."""
+    return site.run / "merging.json"
 
 
 def hierarchy(site: Site) -> cgroups.Hierarchy:
