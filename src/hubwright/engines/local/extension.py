@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
-from hubwright.engines.local import provisioner, shown
+from hubwright.engines.local import answers, provisioner, shown
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
 
@@ -73,6 +73,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
     provisioner.configure(server)
     reported = float(os.environ.get("JUPYTERHUB_ACTIVITY_INTERVAL") or 300)
     PeriodicCallback(lambda: keep_busy_fresh(server), reported * 1000 / 3).start()
+    answers.install(server.web_app)
     IOLoop.current().add_callback(without_builds, server)  # once JupyterLab has loaded and set it
     shown.add(server)
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")

@@ -14,7 +14,7 @@ from typing import NoReturn
 from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
-from hubwright.engines.local import agent, launch, provisioner, server
+from hubwright.engines.local import agent, answers, launch, provisioner, server
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, policy, room, wire
@@ -32,11 +32,12 @@ MACHINE = Machine()
 
 
 def prepare(site: Site) -> None:
-    """Look at the machine, and compile what checks notebooks; once, in the fork server."""
+    """Look at the machine, and make what is the same for every server; once, in the fork server."""
     MACHINE.npm_prefix = server.npm_prefix(site.account if site.privileged else None)
     for minor in (4, 5):
         get_validator(4, minor)  # type: ignore[no-untyped-call]
     provisioner.prepare()
+    answers.EXPORTERS.prepare()
     from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
 
     kernel.prepare()

@@ -1,0 +1,59 @@
+"""What is answered from before the fork is what jupyter_server would answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jupyter_server.services.nbconvert.handlers import NbconvertRootHandler
+from tests.conftest import Account
+from tests.running import Service
+
+from hubwright.engines.local.answers import Exporters
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
+
+YAML = """\
+hub: {listen: "127.0.0.1:{port}"}
+auth: {kind: pam, allow: all}
+engine: {kind: local}
+"""
+
+
+@pytest.fixture(scope="module")
+def running(service: Callable[..., Service]) -> Service:
+    return service(YAML).up()
+
+
+def test_exporters_are_those_that_jupyter_server_finds(running: Service, account: Callable[..., Account]) -> None:
+    notebook = running.start(account().name)
+    assert notebook.ask("GET", "api/nbconvert").json() == asyncio.run(_found_by_jupyter_server())
+    assert notebook.ask("GET", "api/nbconvert", token="x" * 32).status_code == 403
+
+
+def test_what_a_user_has_of_his_own_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporters = Exporters()
+    assert not exporters.known({})
+    exporters.prepare()
+    assert exporters.known({"ServerApp": {}})
+    assert not exporters.known({"HTMLExporter": {"enabled": False}})
+    (tmp_path / "shout-1.dist-info").mkdir()
+    (tmp_path / "shout-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: shout\nVersion: 1\n")
+    (tmp_path / "shout-1.dist-info/entry_points.txt").write_text("[nbconvert.exporters]\nshout = shout:Shout\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not exporters.known({})
+
+
+async def _found_by_jupyter_server() -> dict[str, object]:
+    written: list[str] = []
+
+    class Handler:
+        _exporter_lock = asyncio.Lock()
+        finish = written.append
+
+    await NbconvertRootHandler.get.__wrapped__.__wrapped__(Handler())
+    found: dict[str, object] = json.loads(written[0])
+    return found
