@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import APIResponse, Response, expect
 from tests.browser.conftest import Person
 from tests.conftest import Account
 from tests.running import Service
@@ -92,6 +92,10 @@ def test_core_files_have_one_address_for_everybody(
     assert any(re.search(r"/hubwright/lab/[0-9a-f]{16}/main\.", url) for url in scripts[0])
     assert len(scripts[0] & scripts[1]) > 3
     assert len({url.split("/")[5] for url in scripts[0] | scripts[1]}) == 1
+    early = _linked(page.reload(), "preload")
+    assert len(early) > 20 and len(early - {url.removeprefix(hub.url) for url in scripts[0]}) == 0
+    assert _linked(page.request.get(f"{hub.url}/hub/home"), "prefetch") == early
+    browser.lab()
 
     page.locator(".jp-LauncherCard", has_text="Terminal").first.click()
     page.wait_for_selector(".jp-Terminal .xterm-screen")
@@ -228,3 +232,9 @@ def test_a_start_that_takes_long_has_a_page(
     finally:
         os.kill(fork_server, signal.SIGCONT)
     browser.lab()
+
+
+def _linked(answer: Response | APIResponse | None, relation: str) -> set[str]:
+    """Return what a page tells the browser to load early."""
+    assert answer and answer.ok
+    return set(re.findall(rf"<([^>]+)>; rel={relation}; as=script", answer.headers["link"]))

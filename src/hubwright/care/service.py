@@ -163,7 +163,8 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
     voice.wait("")
     _tell_static(site, static)
     settings = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True)
-    caddy = write_file(site, "caddy.json", proxy.configuration(site, PUBLIC, INTERNAL), for_hub_only=True)
+    scripts = [static + name for name in proxy.first_scripts(site.prefix / proxy.LAB)]
+    caddy = write_file(site, "caddy.json", proxy.configuration(site, PUBLIC, INTERNAL, scripts), for_hub_only=True)
     if site.privileged:
         _make_accounts(hub.people.users, policy, voice)
     python = str(site.prefix / "bin" / "python")

@@ -6,12 +6,13 @@ from typing import Any
 
 from hubwright.fields import Site
 from hubwright.proxy.configuration import configuration
-from hubwright.proxy.static import publish, sweep
+from hubwright.proxy.scripts import first as first_scripts
+from hubwright.proxy.static import LAB, publish, sweep
 
 ENVIRONMENT = {"GOGC": "400"}
 """What Caddy's process gets besides PATH and HOME: its heap is a few MB, so collecting it less often is nearly free."""
 
-__all__ = ["ENVIRONMENT", "configuration", "configure", "publish", "sweep"]
+__all__ = ["ENVIRONMENT", "LAB", "configuration", "configure", "first_scripts", "publish", "sweep"]
 
 
 def configure(site: Site, c: dict[str, dict[str, Any]]) -> None:

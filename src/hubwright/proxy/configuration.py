@@ -6,6 +6,7 @@ Sources: https://caddyserver.com/docs/json/ and, for what is not said there, mod
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hubwright.fields import Site
@@ -34,8 +35,11 @@ _TRANSPORT = {
 _PATH = "{http.request.uri.path_escaped}"
 
 
-def configuration(site: Site, public_fd: int, internal_fd: int) -> dict[str, Any]:
-    """Return the JSON for `caddy run --config`; both descriptors are bound, listening sockets that Caddy inherits."""
+def configuration(site: Site, public_fd: int, internal_fd: int, scripts: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the JSON for `caddy run --config`; both descriptors are bound, listening sockets that Caddy inherits.
+
+    `scripts` are the paths of what every page of JupyterLab loads first.
+    """
     base = site.base_url
     return {
         "admin": {"disabled": True, "config": {"persist": False}},
@@ -43,7 +47,9 @@ def configuration(site: Site, public_fd: int, internal_fd: int) -> dict[str, Any
         "apps": {
             "http": {
                 "servers": {
-                    "public": _server(public_fd, [_lab(site), _table(site), _hub(site)], _errors(base)),
+                    "public": _server(
+                        public_fd, [_lab(site), *_hints(base, scripts), _table(site), _hub(site)], _errors(base)
+                    ),
                     "internal": _server(
                         internal_fd,
                         [
@@ -164,6 +170,27 @@ def _lab(site: Site) -> dict[str, Any]:
             },
         ],
     }
+
+
+def _hints(base: str, scripts: Sequence[str]) -> list[dict[str, Any]]:
+    """Tell a browser early what JupyterLab loads: its own page at once, the hub's pages when nothing else is to do.
+
+    Scripts that are not cached yet are then not waited for one by one, and those that are come from the disk at once.
+    """
+    if not scripts:
+        return []
+    lab = {"path_regexp": {"pattern": f"^{re.escape(base)}user/[^/]+/([^/]+/)?lab(/(tree|doc|workspaces)/.*)?$"}}
+    return [
+        {"match": [{**lab, "method": ["GET"]}], "handle": [_link(scripts, "preload")]},
+        {"match": [{"path": [f"{base}hub/*"], "method": ["GET"]}], "handle": [_link(scripts, "prefetch")]},
+    ]
+
+
+def _link(scripts: Sequence[str], relation: str) -> dict[str, Any]:
+    """Add a Link header (RFC 8288) to a page; nothing but pages has use for it."""
+    value = ", ".join(f"<{script}>; rel={relation}; as=script" for script in scripts)
+    page = {"status_code": [200], "headers": {"Content-Type": ["text/html*"]}}
+    return {"handler": "headers", "response": {"deferred": True, "require": page, "add": {"Link": [value]}}}
 
 
 def _errors(base: str) -> list[dict[str, Any]]:

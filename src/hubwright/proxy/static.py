@@ -13,6 +13,8 @@ from pathlib import Path
 from hubwright.errors import MachineError
 from hubwright.fields import Site
 
+LAB = Path("share/jupyter/lab/static")
+"""Where an environment has JupyterLab's files."""
 _TEXT = frozenset({".css", ".eot", ".html", ".js", ".json", ".svg", ".ttf", ".txt", ".wasm"})
 
 
@@ -22,7 +24,7 @@ def publish(prefix: Path, site: Site, progress: Callable[[str], None]) -> str:
     The path ends in a slash and is meant for `LabApp.override_static_url`; it holds a hash of all names and contents.
     `progress` gets a sentence when there is something to do (about a second). A folder appears whole or not at all.
     """
-    source = prefix / "share" / "jupyter" / "lab" / "static"
+    source = prefix / LAB
     files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix != ".map")
     if not files:
         raise MachineError(
