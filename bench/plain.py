@@ -16,6 +16,8 @@ import psutil
 from stack import PREFIX, Stack, free_port
 
 PROXY = "configurable-http-proxy@5.3"
+_AS_OURS = ("--ResourceUseDisplay.enable_prometheus_metrics=False", "--ResourceUseDisplay.track_cpu_percent=True")
+"""jupyter-resource-usage is in both sides' environment; it would else wait 50 ms for each process every second."""
 
 
 def proxy_command() -> Path:
@@ -34,7 +36,7 @@ def proxy_command() -> Path:
 
 class Plain(Stack):
     """JupyterHub's defaults: PAM, SQLite, LocalProcessSpawner. Set are only ports, `allow_all`, a service's token to
-    make users' tokens with, and no bound on concurrent spawns.
+    make users' tokens with, no bound on concurrent spawns, and what keeps an extension of both sides from costing more.
     """
 
     name = "plain"
@@ -58,7 +60,7 @@ class Plain(Stack):
                 "api_url": f"http://127.0.0.1:{free_port()}",
             },
             "Authenticator": {"allow_all": True},
-            "Spawner": self.spawner,
+            "Spawner": {"args": list(_AS_OURS), **self.spawner},
         }
         lines = [
             f"c.{section}.{trait} = {value!r}"
