@@ -46,11 +46,17 @@ function card(kind, value, title, what, help = "") {
   const made = {
     node,
     radio,
+    describe(words) {
+      say(about, words);
+    },
+    /** Grey it out; what holds for all of them is said once, above. */
     refuse(reason) {
+      const own = reason && reason !== offer.refused ? reason : "";
       radio.disabled = Boolean(reason);
       node.classList.toggle("hw-refused", Boolean(reason));
-      why.hidden = !reason;
-      say(why, reason || "");
+      node.classList.toggle("hw-reasoned", Boolean(own));
+      why.hidden = !own;
+      say(why, own);
     },
   };
   choices[kind].set(value, made);
@@ -68,15 +74,29 @@ function describe(one) {
 /** Make the cards, once. */
 function build() {
   for (const one of offer.sizes) card("size", one.name, one.name, describe(one));
-  const most = offer.largest;
-  card("size", "", "As you like", `up to ${describe(most)}`);
-  own.cpu.limit(most.cpu);
-  own.memory.limit(most.memory / GB);
+  card("size", "", "As you like", "up to a limit");
   for (const one of offer.images) card("image", one.name, one.name, "", one.help);
   part("sizes").hidden = false;
   part("images").hidden = offer.images.length < 2;
   part("reserve").hidden = !(offer.reserve.cpu || offer.reserve.memory);
-  preselect({ ...(offer.last || {}), ...asked() });
+  limit();
+  preselect(asked());
+}
+
+/** What is left of the total for all servers of this user; a part of the total that is zero is no limit. */
+function left(kind) {
+  return offer.total?.[kind] ? Math.max(0, offer.total[kind] - offer.used[kind]) : Infinity;
+}
+
+/** Take over what may change from one look to the next: what fits, and where the sliders end. */
+function limit() {
+  for (const one of offer.sizes) choices.size.get(one.name)?.refuse(one.fits ? "" : one.reason);
+  const most = { cpu: Math.min(offer.largest.cpu, left("cpu")), memory: Math.min(offer.largest.memory, left("memory")) };
+  own.cpu.limit(most.cpu);
+  own.memory.limit(most.memory / GB);
+  const none = most.cpu < 0.1 || most.memory < GB / 4;
+  choices.size.get("").describe(none ? "" : `up to ${describe(most)}`);
+  choices.size.get("").refuse(offer.refused || (none ? "Your other servers have all that you may have." : ""));
 }
 
 /** What the link, or the form that was refused, holds. */
@@ -91,9 +111,12 @@ function parse(text) {
   return found ? Number(found[1]) * 1024 ** " KMGT".indexOf(found[2].toUpperCase() || " ") : NaN;
 }
 
-function preselect(wanted) {
+function preselect(link) {
+  const wanted = Object.keys(link).length ? link : offer.last || {};
   const free = wanted.cpu !== undefined || wanted.memory !== undefined;
-  const named = choices.size.has(wanted.size) && wanted.size ? wanted.size : offer.sizes[0]?.name;
+  const usual = offer.sizes.find((one) => one.fits) || offer.sizes[0];
+  const known = offer.sizes.find((one) => one.name === wanted.size && (one.fits || wanted === link));
+  const named = (known || usual)?.name;
   const base = offer.sizes.find((one) => one.name === named) || offer.largest;
   own.cpu.set(free && wanted.cpu !== undefined ? Number(wanted.cpu) : base.cpu);
   own.memory.set((free && wanted.memory !== undefined ? parse(wanted.memory) : base.memory) / GB);
@@ -132,15 +155,18 @@ function update() {
     reserve.cpu.get() ? cpuWords(reserve.cpu.get()) : "",
     reserve.memory.get() ? memoryWords(reserve.memory.get()) : "",
   ].filter(Boolean);
-  const left = [free.cpu ? cpuWords(free.cpu) : "", free.memory ? bytes(free.memory) : ""].filter(Boolean);
-  say(notes.free, offer.free ? `${left.join(" and ") || "Nothing"} can still be reserved.` : "");
+  const rest = [free.cpu ? cpuWords(free.cpu) : "", free.memory ? bytes(free.memory) : ""].filter(Boolean);
+  const may = offer.reserve.cpu || offer.reserve.memory;
+  say(notes.free, may ? `${rest.join(" and ") || "Nothing"} can still be reserved.` : "");
+  const { used, allowed } = offer.servers;
+  say(notes.own, used ? `${count(used, "other server")} of yours; you may run ${allowed} at the same time.` : "");
   say(part("reserve-now"), kept.length ? `· ${kept.join(" and ")}` : "");
   const words = [one?.name, describe(most), chosen("image"), kept.length ? `${kept.join(" and ")} reserved` : ""];
-  const refused = choices.size.get(chosen("size"))?.radio.disabled || choices.image.get(chosen("image"))?.radio.disabled;
-  const none = !chosen("size");
+  const refused = choices.size.get(chosen("size") ?? "")?.radio.disabled;
   part("go").disabled = Boolean(refused || offer.refused);
-  say(part("summary"), offer.refused || (refused ? "This cannot start now; see above why." : none ? "" : ""));
-  if (!part("summary").textContent) say(part("summary"), words.filter(Boolean).join(" · "));
+  part("away").hidden = !offer.refused;
+  say(part("away"), offer.refused);
+  say(part("summary"), refused ? "This cannot start now; it says above why." : words.filter(Boolean).join(" · "));
 }
 
 for (const bound of [...Object.values(own), ...Object.values(reserve)]) bound.onchange = () => update();
@@ -155,11 +181,11 @@ window.addEventListener("pageshow", (event) => {
 });
 
 const tiles = { cpu: tile("cpu", "CPU in use", cpus), memory: tile("memory", "Memory in use", bytes) };
-const notes = { free: element("p"), servers: element("p") };
+const notes = { free: element("p"), servers: element("p"), own: element("p") };
 part("machine").replaceChildren(
   tiles.cpu.node,
   tiles.memory.node,
-  element("div", { class: "hw-notes", "aria-live": "polite" }, notes.free, notes.servers),
+  element("div", { class: "hw-notes", "aria-live": "polite" }, notes.free, notes.servers, notes.own),
 );
 
 /** What is in use on the machine; the choice does without it. */
@@ -184,8 +210,8 @@ async function look() {
     const found = await get(`hubwright/offer?${query}`);
     const first = offer === null;
     offer = found;
-    part("away").hidden = true;
     if (first) build();
+    else limit();
     update();
   } catch (error) {
     part("away").hidden = offer !== null;

@@ -11,7 +11,8 @@ export function bytes(value) {
     left /= 1024;
     unit += 1;
   }
-  return `${number(left, left < 10 && unit > 2 ? 1 : 0)} ${UNITS[unit]}`;
+  const digits = left >= 10 || unit < 3 ? 0 : Number.isInteger(left * 4) ? 2 : 1;
+  return `${number(left, digits)} ${UNITS[unit]}`;
 }
 
 /** "0.5" or "12": as many digits as are worth reading. */
