@@ -15,8 +15,8 @@ from typing import Any
 
 from accounts import accounts
 from client import Failed, Times, User
-from memory import of_users, pss
-from ours import Ours
+from memory import incomplete, of_users, pss, wait_until_merged
+from ours import Merged, Ours
 from plain import Plain
 from stack import Stack
 
@@ -95,20 +95,25 @@ def memory(plan: Plan) -> list[Row]:
 
     `users` are processes that run as the users, `shared` those that exist for the users' servers besides (fork
     server and its like), `per_user` the sum of both over the users. `service` is all else: hub, proxy, supervisor.
+    `again` counts how often a user was started again because his server or kernel had failed.
     """
     rows: list[Row] = []
-    for side in plan.sides:
+    sides = {side: SIDES[side] for side in plan.sides}
+    if Ours in sides.values():
+        sides[Merged.name] = Merged
+    for side, kind in sides.items():
         with (
             accounts(plan.memory) as made,
-            SIDES[side](list(made), spawner=PATIENT, log_to=plan.logs) as stack,
+            kind(list(made), spawner=PATIENT, log_to=plan.logs) as stack,
         ):
-            asyncio.run(_few_at_a_time(stack, stack.tokens(list(made)), plan.deadline))
-            time.sleep(plan.settle)
+            again = _start_all(stack, list(made), plan)
+            if kind is Merged:
+                wait_until_merged()
             mine, shared = of_users(list(made)), stack.shared()
             known = {process.pid for process in [*mine, *shared]}
             others = [process for process in stack.whole() if process.pid not in known]
             sizes = [sum(map(pss, group)) / 2**20 for group in (mine, shared, others)]
-            row = {"side": side, "count": plan.memory, "processes": len(mine)}
+            row = {"side": side, "count": plan.memory, "processes": len(mine), "again": again}
             row |= {"users": sizes[0], "shared": sizes[1], "service": sizes[2]}
             rows.append(row | {"per_user": (sizes[0] + sizes[1]) / plan.memory})
             say(f"memory: {side}: {rows[-1]['per_user']:.1f} MiB a user")
@@ -188,14 +193,42 @@ async def _row(stack: Stack, name: str, token: str, deadline: float) -> Row:
         return row | {"error": str(error)}
 
 
-async def _few_at_a_time(stack: Stack, tokens: dict[str, str], deadline: float) -> None:
+async def _few_at_a_time(stack: Stack, tokens: dict[str, str], deadline: float) -> list[str]:
+    """Start the users of `tokens`, four at a time; return those who failed."""
     turn = asyncio.Semaphore(4)
+    failed = []
 
     async def open_one(name: str) -> None:
         async with turn:
-            await _first_result(stack, name, tokens[name], deadline)
+            try:
+                await _first_result(stack, name, tokens[name], deadline)
+            except Failed as error:
+                say(f"memory: {error}")
+                failed.append(name)
 
     await asyncio.gather(*(open_one(name) for name in tokens))
+    return failed
+
+
+def _start_all(stack: Stack, names: list[str], plan: Plan) -> int:
+    """Start every user, and those again who failed or have lost a process; return how many that were.
+
+    Raises:
+        RuntimeError: some still failed after four times.
+    """
+    tokens, again = stack.tokens(names), 0
+    left = names
+    for _ in range(4):
+        failed = asyncio.run(_few_at_a_time(stack, {name: tokens[name] for name in left}, plan.deadline))
+        time.sleep(plan.settle)
+        left = sorted({*failed, *incomplete(names)})
+        if not left:
+            return again
+        say(f"memory: {stack.name}: to be started again: {', '.join(left)}")
+        again += len(left)
+        for name in left:
+            stack.stop_server(name)
+    raise RuntimeError(f"{stack.name}: {', '.join(left)} did not start.")
 
 
 def _own_cpu() -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pwd
+import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -28,3 +30,20 @@ def of_users(names: list[str]) -> list[psutil.Process]:
         except psutil.NoSuchProcess:
             pass
     return found
+
+
+def incomplete(names: list[str]) -> list[str]:
+    """Return the users who have fewer processes than the others: a kernel, or the whole server, was lost."""
+    count = Counter(process.uids().real for process in of_users(names))
+    whole = max(count.values(), default=0)
+    return [name for name in names if count[pwd.getpwnam(name).pw_uid] < whole]
+
+
+def wait_until_merged(scans: int = 4, patience: float = 1500) -> None:
+    """Wait until Linux has looked at all memory `scans` times: once to know each page, then to see which are calm."""
+    done = Path("/sys/kernel/mm/ksm/full_scans")
+    wanted, deadline = int(done.read_text()) + scans, time.monotonic() + patience
+    while int(done.read_text()) < wanted:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Linux did not scan the memory {scans} times in {patience:.0f} s.")
+        time.sleep(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
@@ -19,15 +19,17 @@ class Ours(Stack):
     """Hubwright's defaults; set are only the address, who may log in, and no bound on concurrent spawns."""
 
     name = "hubwright"
+    engine: ClassVar[dict[str, Any]] = {}
+    """Settings of hub.yaml's section `engine`, besides its kind."""
 
     def __init__(self, users: list[str], *, spawner: dict[str, Any] | None = None, log_to: Path | None = None) -> None:
         super().__init__(users, spawner=spawner, log_to=log_to)
         self.state = self.folder / "state"
-        settings = {
+        settings: dict[str, dict[str, Any]] = {
             "hub": {"listen": f"127.0.0.1:{self.port}"},
             "auth": {"kind": "pam", "allow": {"users": users}},
             "people": {"users": users},
-            "engine": {"kind": "local"},
+            "engine": {"kind": "local"} | self.engine,
             "extra": {"JupyterHub": {"concurrent_spawn_limit": 0}},
         }
         if self.spawner:
@@ -46,6 +48,13 @@ class Ours(Stack):
 
     def shared(self) -> list[psutil.Process]:
         return [one for one in self._family() if one.uids().real == 0 and not _is_for_the_service(one)]
+
+
+class Merged(Ours):
+    """The same with identical pages kept once, which is not the default: see docs/security.md."""
+
+    name = "merged"
+    engine: ClassVar[dict[str, Any]] = {"merge_memory": True}
 
 
 def _is_for_the_service(process: psutil.Process) -> bool:
