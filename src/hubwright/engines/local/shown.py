@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
-from tornado import web
+from tornado.web import authenticated
 
 from hubwright.machine import cgroups
 
@@ -61,7 +61,7 @@ class ShownHandler(APIHandler):
         """Take the figures."""
         self._shown = shown
 
-    @web.authenticated
+    @authenticated
     async def get(self) -> None:
         """Answer as jupyter-resource-usage does."""
         self.finish(json.dumps(self._shown.read(time.monotonic())))
