@@ -27,6 +27,8 @@ from hubwright.machine.cgroups import Group, Hierarchy, Limits, Reserve
 from hubwright.machine.policy import Policy
 
 OPEN = "open"
+LEAST_OPEN = 64 * 2**20
+"""Bytes that a server without a reserve needs to be one."""
 
 
 @dataclass(frozen=True)
@@ -81,41 +83,53 @@ class Room:
         """
         return 500 - min(500, round(1000 * reserve.memory / self.memory))
 
-    def settle(self, servers: Mapping[str, Reserve]) -> None:
+    def settle(self, servers: Mapping[str, Reserve]) -> str:
         """Divide the room among servers.
 
         Args:
             servers: path of the group of each that runs or is about to start, to its reserve.
 
+        Returns:
+            Why all of them cannot be held to the room (they take more already); empty when they are.
+
         Raises:
-            MachineError: what is to be reserved is in use by servers without a reserve, or the cap by all of them.
+            MachineError: what is to be reserved is in use by servers without a reserve, or nothing is left for these.
         """
         base = self.hierarchy.group()
         base.make()
         memory = "memory" in self.hierarchy.mounts
-        base.limit(Limits(self.memory if memory else None, self.cpu if self.capped else None))
+        above = ""
+        try:
+            base.limit(Limits(self.memory if memory else None, self.cpu if self.capped else None))
+        except MachineError as error:
+            above = f"The servers that run cannot be held to the room there is for all: {error}."
         if not self.reserves:
-            return
+            return above
+        base.weigh(self.cpu)
         kept = {path: reserve for path, reserve in servers.items() if reserve}
         opened = self.hierarchy.group(OPEN)
         opened.make()
+        many = sum(1 for path in servers if path not in kept)
         if memory:
-            self._hold_down(opened, max(1, self.memory - sum(reserve.memory for reserve in kept.values())))
-        self._weigh(opened, kept, sum(1 for path in servers if path not in kept))
+            self._hold_down(opened, self.memory - sum(reserve.memory for reserve in kept.values()), many)
+        self._weigh(opened, kept, many)
         base.protect(sum(reserve.memory for reserve in kept.values()))
         for path, reserve in kept.items():
             Group(self.hierarchy, path).protect(reserve.memory)
+        return above
 
-    def _hold_down(self, opened: Group, limit: int) -> None:
+    def _hold_down(self, opened: Group, limit: int, many: int) -> None:
+        """Limit the memory of `many` servers without a reserve; what ended ones leave for a moment is let be."""
         used = opened.usage().memory
-        what = f"this memory is in use by servers without a reserve, which take {used // 2**20}M"
-        remedy = "Start without a reserve, or try again when somebody has stopped."
-        if used > limit:
+        what = f"{max(0, limit) // 2**20}M would be left for {many} without a reserve, which take {used // 2**20}M."
+        remedy = "Ask for less, or try again when somebody has stopped."
+        if many and (used > limit or limit < many * LEAST_OPEN):
             raise MachineError(what, remedy=remedy)
         try:
-            opened.limit(Limits(limit))
+            opened.limit(Limits(max(limit, LEAST_OPEN)))
         except MachineError as error:
-            raise MachineError(what, remedy=remedy) from error
+            if many:
+                raise MachineError(what, remedy=remedy) from error
 
     def _weigh(self, opened: Group, kept: Mapping[str, Reserve], many: int) -> None:
         """Give each reserve its processors; the others, and those that reserved memory alone, share the rest."""

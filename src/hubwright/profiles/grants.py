@@ -126,6 +126,13 @@ def size_in_words(size: int) -> str:
     return f"{size / scale:.1f}{unit}"
 
 
+def left_in_words(left: Amounts, whole: Amounts) -> str:
+    """Return `1 of 3 processors and 2G of 8G of memory`; a part of which there is none at all is not spoken of."""
+    cpu = f"{round(left.cpu, 2):g} of {round(whole.cpu, 2):g} processors" if whole.cpu else ""
+    memory = f"{size_in_words(left.memory)} of {size_in_words(whole.memory)} of memory" if whole.memory else ""
+    return " and ".join(word for word in (cpu, memory) if word) or "nothing"
+
+
 def in_words(amounts: Amounts) -> str:
     """Return `4 processors and 8G of memory`, or the one of them that there is."""
     cpu = f"{round(amounts.cpu, 2):g} processor{'s' * (amounts.cpu != 1)}" if amounts.cpu else ""

@@ -9,7 +9,17 @@ from typing import Any
 from hubwright.errors import perhaps
 from hubwright.fields import shown
 from hubwright.profiles.config import USERNAME, Amount, Entry, Image, Profiles, Size
-from hubwright.profiles.grants import Amounts, Grant, Machine, Mount, NotGranted, Running, in_words, size_in_words
+from hubwright.profiles.grants import (
+    Amounts,
+    Grant,
+    Machine,
+    Mount,
+    NotGranted,
+    Running,
+    in_words,
+    left_in_words,
+    size_in_words,
+)
 from hubwright.profiles.request import Request
 
 Keys = tuple[str, ...]
@@ -204,7 +214,7 @@ def _check_own(allowed: Entitlement, wanted: Amounts, mine: Sequence[Running]) -
     if too_much or (allowed.total.memory and wanted.memory > left.memory):
         what = (
             f"All servers of {allowed.user} together may have {in_words(allowed.total)}; "
-            f"{in_words(left) if left else 'nothing'} of it is left, and {in_words(wanted)} were asked for."
+            f"{left_in_words(left, allowed.total)} are left, and {in_words(wanted)} were asked for."
         )
         raise NotGranted(what, remedy="Stop another one, or ask for less.", status=403)
 
@@ -227,8 +237,8 @@ def _check_reserve(wanted: Amounts, running: Sequence[Running], machine: Machine
         what = f"{in_words(wanted)} cannot be reserved: this machine has {in_words(machine.room)} to reserve in all."
         raise NotGranted(what, remedy="Reserve less.", status=403)
     what = (
-        f"{in_words(wanted)} cannot be reserved now: {in_words(free) if free else 'nothing'} "
-        f"of {in_words(machine.room)} is free. {_when(wanted, running, machine)}"
+        f"{in_words(wanted)} cannot be reserved now: {left_in_words(free, machine.room)} are free. "
+        f"{_when(wanted, running, machine)}"
     )
     raise NotGranted(what, remedy="Reserve less, or start without a reserve.", status=409)
 

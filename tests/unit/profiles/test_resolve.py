@@ -151,7 +151,7 @@ def test_reserves_never_add_up_to_more_than_the_machine_without_its_margin():
     assert ask({"size": "Normal", "reserve": {"memory": "2G"}}, running=others, machine=small).reserve.memory == 2 * G
     found = refusal({"size": "Normal", "reserve": {"memory": "3G"}}, running=others, machine=small)
     assert (found.status, found.may_wait) == (409, True)
-    assert "1 processor and 2G of memory of 3 processors and 8G of memory is free" in str(found)
+    assert "1 of 3 processors and 2G of 8G of memory are free" in str(found)
     assert "when somebody who has reserved stops a server" in str(found)
     idle = [Running("eve", "", others[0].grant, ends=700.0)]
     assert "in 12 minutes, when an idle server is stopped" in str(
@@ -171,7 +171,7 @@ def test_all_servers_of_a_user_together_and_their_number():
     mine = [running("ada", "a", cpu=5.0, memory=10 * G)]
     assert ask({"size": "Tiny"}, "ada", running=mine).cpu == 1
     found = refusal({"size": "Normal"}, "ada", running=mine)
-    assert (found.status, "3 processors and 6G of memory of it is left" in str(found)) == (403, True)
+    assert (found.status, "3 of 8 processors and 6G of 16G of memory are left" in str(found)) == (403, True)
     assert refusal({}, "bob", running=[running("bob", "x")]).status == 403
     assert ask({}, "bob", running=[running("ada", "x")]).size == "Tiny"
     three = [running("bob", name) for name in "abc"]

@@ -157,6 +157,7 @@ class ForkServer(Loop):
         """A server's process has ended: end what it left, learn the code, tell who waits."""
         self.unwatch(server.pidfd)
         self.clean(server)
+        server.reserve = cgroups.NO_RESERVE
         self.reap(server.process.pid, server.ours, lambda code: self.settled(server, code))
 
     def settled(self, server: Server, code: int) -> None:
@@ -209,8 +210,9 @@ class ForkServer(Loop):
             return ""
         try:
             found = room.Room.of(Policy.load(self.site.policy), self.hierarchy)
-            if found:
-                found.settle({one.group: one.reserve for one in (*self.running(), *([new] if new else []))})
+            servers = {one.group: one.reserve for one in (*self.running(), *([new] if new else []))}
+            if found and (above := found.settle(servers)):
+                sys.stderr.write(f"{above}\n")
         except (HubwrightError, OSError) as error:
             sys.stderr.write(f"What all servers share could not be divided: {error}\n")
             return str(error)
@@ -329,7 +331,7 @@ class Starting:
         process = Process(self.pid, words["started"])
         reserve = cgroups.Reserve(**words["reserve"])
         new = Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"], reserve)
-        if (why := self.loop.share(new)) and reserve:
+        if why := self.loop.share(new):
             self.channel.send(why.encode()[:4000])
             self.loop.share()
             return
