@@ -142,7 +142,7 @@ def run(connection_file: str, env: dict[str, str], folder: str, cpus: int) -> No
     launch.default_signals()
     launch.replace_environment({**preload.KERNEL_ENVIRONMENT, **env})
     os.chdir(folder)
-    Path("/proc/self/oom_score_adj").write_text(str(launch.KERNEL_OOM))
+    Path("/proc/self/oom_score_adj").write_text(str(launch.kernel_oom()))
     preload.renew()
     preload.thaw_home()
     preload.restore_blas(cpus)
