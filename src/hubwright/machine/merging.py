@@ -14,8 +14,8 @@ from hubwright.errors import MachineError
 from hubwright.machine.files import write_atomically
 
 _SWITCHES = Path("/sys/kernel/mm/ksm")
-_WANTED = {"advisor_mode": "scan-time", "run": "1"}
-"""A scan takes some 200 s however much there is, where the kernel can see to that (Linux 6.8)."""
+_WANTED = {"advisor_mode": "scan-time", "advisor_max_cpu": "10", "run": "1"}
+"""A scan is to take 200 s, but never more than a tenth of one processor, where the kernel sees to that (Linux 6.8)."""
 _PR_SET_MEMORY_MERGE = 67
 
 
