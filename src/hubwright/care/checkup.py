@@ -44,6 +44,8 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield loaded.place(problem)
     for problem in ENGINES.of(loaded.hub.engine).check(loaded.hub.engine, site):
         yield loaded.place(problem)
+    if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
+        yield from map(loaded.place, check_profiles(loaded.hub.profiles, site))
     for problem in branding.check(loaded.hub.hub, site, date.today()):
         yield loaded.place(problem)
 

@@ -1,6 +1,7 @@
 """`hubwright init` and `hubwright check`, run as a person runs them."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -72,3 +73,13 @@ def test_a_wrong_command_is_told(hubwright):
     done = hubwright("chekc")
     assert done.returncode == 2
     assert "chekc" in done.stderr
+
+
+def test_check_says_which_sizes_the_local_engine_cannot_hold(hubwright, tmp_path):
+    (tmp_path / "hub.yaml").write_text(
+        "profiles:\n  sizes:\n    Big: {cpu: 1, memory: 2G,\n          gpu: 1}\n  default: {sizes: [Big]}\n"
+    )
+    done = hubwright("check", "--state", str(tmp_path / "state"))
+    assert done.returncode == 71
+    expected = "hub.yaml:4 profiles.sizes.Big.gpu:" if os.geteuid() == 0 else "hub.yaml:1 profiles: needs root"
+    assert expected in done.stdout

@@ -7,6 +7,7 @@ from typing import Any
 from hubwright.engines.local.config import Config
 from hubwright.errors import Problem
 from hubwright.fields import Site
+from hubwright.profiles.config import Profiles
 
 NAME = "local"
 USAGE = "hubwright.engines.local.usage"
@@ -25,6 +26,26 @@ def check(config: Config, site: Site) -> list[Problem]:
     if site.privileged and (missing := cgroups.find("hubwright").missing(limits)):
         return [Problem("hub.yaml engine", f"{missing}.", "Leave that limit out, or turn the controller on.")]
     return []
+
+
+def check_profiles(profiles: Profiles, site: Site) -> list[Problem]:
+    """Return what of `profiles` cannot hold on this machine."""
+    from hubwright.machine import cgroups
+
+    if not site.privileged:
+        what = "needs root: without it there is one user, and nothing that could hold sizes."
+        return [Problem("hub.yaml profiles", what, "Start it as root, or leave the section out.")]
+    found = []
+    for name, size in profiles.sizes.items():
+        for key in ("gpu", "disk"):
+            if getattr(size, key) is not None:
+                what = "cannot be held by the local engine: nobody could start a server of this size."
+                found.append(Problem(f"hub.yaml profiles.sizes.{name}.{key}", what, "Leave it out."))
+    counted = any(size.processes for size in profiles.sizes.values())
+    limits = cgroups.Limits(1, 1.0, 1 if counted else None)
+    if missing := cgroups.find("hubwright").missing(limits):
+        found.append(Problem("hub.yaml profiles", f"{missing}.", "Turn the controller on."))
+    return found
 
 
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
