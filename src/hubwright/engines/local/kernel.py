@@ -48,6 +48,8 @@ class PrivateIOPubThread(IOPubThread):
         return context, pipe_out
 
 
+_ANEW = ("send2trash", "send2trash.exceptions", "send2trash.plat_other", "send2trash.util")
+"""Imported for servers, computed from the home; a kernel imports them again when it wants them."""
 MODULE_FILES: list[str] = []
 """The files of all modules that were imported before the fork, which the debugger need not show."""
 
@@ -144,6 +146,8 @@ def run(connection_file: str, env: dict[str, str], folder: str, cpus: int) -> No
     os.chdir(folder)
     Path("/proc/self/oom_score_adj").write_text(str(launch.kernel_oom()))
     preload.renew()
+    for name in _ANEW:
+        sys.modules.pop(name, None)
     preload.thaw_home()
     preload.restore_blas(cpus)
 

@@ -31,8 +31,10 @@ SERVER = (
     "hubwright.engines.local.server",
     "hubwright.engines.local.extension",
     "hubwright.engines.local.provisioner",
-    # what a server imports only while it starts
+    # what a server imports only while it starts, or at its first kernel
+    "ipykernel.kernelspec",
     "jinja2.ext",
+    "jupyter_core.migrate",
     "jupyter_server.kernelspecs.handlers",
     "jupyter_server.nbconvert.handlers",
     "jupyter_server.services.api.handlers",
@@ -68,6 +70,7 @@ KERNEL = (
     "debugpy.server.api",
     "encodings.ascii",
     "encodings.latin_1",
+    "faulthandler",
     "ipykernel.debugger",
     "IPython.core.oinspect",
     "psutil",

@@ -6,6 +6,8 @@ import asyncio
 import random
 from typing import Any
 
+from aiohttp import ThreadedResolver
+from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
 
@@ -22,7 +24,8 @@ class SingleUser(JupyterHubSingleUser):
         return __name__
 
     async def check_hub_version(self) -> None:
-        """There is one version only."""
+        """Ask nothing: there is one version only. Spare the client a DNS client, which a Unix socket does not need."""
+        JupyterHubHTTPClient.loop_instance().connector_options = {"resolver": ThreadedResolver()}
 
     async def keep_activity_updated(self) -> None:
         """Report activity regularly, for the first time when some has passed; the servers do not come together."""

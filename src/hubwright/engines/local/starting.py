@@ -7,6 +7,7 @@ import os
 import pwd
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -36,6 +37,7 @@ def prepare(site: Site) -> None:
     MACHINE.npm_prefix = server.npm_prefix(site.account if site.privileged else None)
     for minor in (4, 5):
         get_validator(4, minor)  # type: ignore[no-untyped-call]
+    isinstance("", Mapping)  # as every line of a log asks; the answer takes all subclasses, and is remembered
     provisioner.prepare()
     answers.EXPORTERS.prepare()
     from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
