@@ -31,6 +31,7 @@ _QUIET = 2.0
 """Seconds after which a wait is told."""
 _GRACE = 5.0
 """Seconds that notebooks get to end when everything is stopped."""
+_MAY_STILL_RUN = "The fork server does not answer: notebooks may still run. See them with ps."
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,14 @@ def _stop(run: _Run, *, keep: bool) -> None:
     """Hub first, then the notebooks, then the rest; with `keep` notebooks and fork server stay."""
     run.voice.say("Stopping; the notebooks stay." if keep else "Stopping.")
     late = []
-    for name in (HUB, METRICS, *(() if keep else (NOTEBOOKS,)), ACCOUNT_HELPER, CADDY, *(() if keep else (FORK_SERVER,))):
+    for name in (
+        HUB,
+        METRICS,
+        *(() if keep else (NOTEBOOKS,)),
+        ACCOUNT_HELPER,
+        CADDY,
+        *(() if keep else (FORK_SERVER,)),
+    ):
         if name == NOTEBOOKS and run.service.notebooks:
             _end_notebooks(run, run.service.notebooks)
         elif name == NOTEBOOKS:
@@ -164,7 +172,10 @@ def _stop(run: _Run, *, keep: bool) -> None:
 
 
 def _stop_notebooks(run: _Run) -> None:
-    """Have the fork server end every notebook, for at most a few seconds more than their grace."""
+    """Have the fork server end every notebook; it has a few seconds more than their grace, and again when some ended.
+
+    With many to end on a busy machine it may not answer for a while: that does not mean that none is left.
+    """
     path = run.site.fork_socket
 
     def running() -> int | None:
@@ -177,21 +188,25 @@ def _stop_notebooks(run: _Run) -> None:
         return
     run.watch.until(lambda: running() is not None or run.watch.looping(FORK_SERVER), 10)  # it may be down just now
     if (count := running()) is None:
-        run.voice.warn("The fork server does not answer: notebooks may still run. See them with ps.")
+        run.voice.warn(_MAY_STILL_RUN)
         return
     if not count:
         return
     run.voice.wait(f"Stopping {count} notebook server{'s' if count > 1 else ''}")
-    end = time.monotonic() + _GRACE + 5
+    least, end = count, time.monotonic() + _GRACE + 5
     hurried = False
     with suppress(NotRunning), _stop_all(path, _GRACE):
-        while running() and time.monotonic() < end:
+        while (now := running()) != 0 and time.monotonic() < end:
+            if now is not None and now < least:
+                least, end = now, time.monotonic() + _GRACE + 5
             run.watch.step(0.1)
             if run.requests.hurry() and not hurried:
                 hurried = True
                 wire.call(path, {"op": "stop_all", "grace": 0}, timeout=5)
     run.voice.wait("")
-    if left := running():
+    if (left := running()) is None:
+        run.voice.warn(_MAY_STILL_RUN)
+    elif left:
         run.voice.warn(f"{left} of the notebook servers could not be stopped.")
 
 

@@ -203,6 +203,15 @@ def test_notebooks_are_stopped_also_when_their_fork_server_has_just_died(service
     assert not notebook.alive()
 
 
+def test_notebooks_are_stopped_also_by_a_fork_server_that_is_too_busy_to_answer(service):
+    process, out = service.up(TINY_BUSY="4")
+    notebook = service.notebook
+    process.terminate()
+    assert process.wait(30) == 0
+    assert not notebook.alive()
+    assert "still run" not in out.read_text()
+
+
 def test_orphans_are_waited_for(service):
     process, _ = service.up()
     notebook = service.notebook

@@ -22,7 +22,7 @@ while True:
 """
 FORK_SERVER = """
 import json, os, signal, socket, subprocess, sys, time
-path, record = sys.argv[1:]
+path, record, busy = sys.argv[1:]
 if os.path.exists(record):
     notebook = int(open(record).read())
 else:
@@ -43,6 +43,7 @@ while True:
     connection, _ = listener.accept()
     request = json.loads(connection.makefile().readline())
     if request["op"] == "stop_all" and runs():
+        time.sleep(float(busy))
         os.kill(notebook, signal.SIGTERM)
     answer = {"ok": True, "servers": [{"pid": notebook}] if runs() else []}
     try:
@@ -83,6 +84,7 @@ def parts(site: Site) -> list[Part]:
             FORK_SERVER,
             site.fork_socket,
             site.servers / "x" / "server.json",
+            os.environ.get("TINY_BUSY", "0"),
             ready=site.fork_socket.exists,
         ),
         part("caddy", os.environ.get("TINY_CADDY", "") + ECHO, descriptors=(PUBLIC, INTERNAL), version=version),
