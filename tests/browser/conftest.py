@@ -65,6 +65,8 @@ class Person:
         PICTURES.mkdir(parents=True, exist_ok=True)
         for theme in ("light", "dark") if themes else ("light",):
             self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            self.page.wait_for_timeout(300)
+            self.page.wait_for_selector("#jupyterlab-splash", state="detached")  # JupyterLab covers a change of theme
             for size, viewport in (("wide", WIDE), ("narrow", NARROW)):
                 self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
                 self.page.wait_for_timeout(150)

@@ -46,6 +46,7 @@ def test_from_the_login_to_a_result_and_out_again(
     hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
     someone, browser = account(), person(hub)
+    _follow_the_system_s_theme(someone)
     page = browser.open("/")
     expect(page).to_have_title("Sign in · Physics Lab")
     browser.picture("login")
@@ -63,7 +64,9 @@ def test_from_the_login_to_a_result_and_out_again(
     page.locator(".jp-LauncherCard[data-category=Notebook]", has_text="Python 3").first.click()
     browser.run_cell("import sys; print('six times seven is', 6 * 7)")
     browser.output("six times seven is 42")
-    browser.picture("lab", themes=False)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+    browser.picture("lab")
 
     page.keyboard.press("Control+s")
     browser.open("/hub/home")
@@ -238,3 +241,13 @@ def _linked(answer: Response | APIResponse | None, relation: str) -> set[str]:
     """Return what a page tells the browser to load early."""
     assert answer and answer.ok
     return set(re.findall(rf"<([^>]+)>; rel={relation}; as=script", answer.headers["link"]))
+
+
+def _follow_the_system_s_theme(someone: Account) -> None:
+    settings = someone.home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"adaptive-theme": true}')
+    for path in (settings, *settings.parents):
+        if path == someone.home:
+            break
+        os.chown(path, someone.uid, someone.gid)
