@@ -76,7 +76,7 @@ def test_what_a_server_takes_is_shown_with_a_plot(
         page.wait_for_timeout(3000)
     label = row.locator("svg").first.get_attribute("aria-label")
     assert re.fullmatch(r"CPU, the last quarter of an hour: between [\d.]+ and [\d.]+", str(label))
-    expect(page.locator(".hw-machine")).to_contain_text("of everybody together")
+    expect(page.locator(".hw-machine")).to_contain_text("here in all")
     logo = page.locator(".hw-logo")
     expect(logo).to_be_visible()
     assert logo.evaluate("image => image.naturalWidth") == 1

@@ -87,7 +87,7 @@ function showMachine(usage) {
   const home = (usage.homes || []).find((one) => one.user === user);
   const room = home?.limit ? ` of ${bytes(home.limit)}` : "";
   say(machine.files, home ? `Your files: ${home.whole === false ? "more than " : ""}${bytes(home.bytes)}${room}` : "");
-  const others = now.servers ? `${count(now.servers, "server")} of everybody together.` : "No server runs here now.";
+  const others = now.servers ? `${count(now.servers, "server runs", "servers run")} here in all.` : "No server runs here now.";
   say(machine.note, usage.warning || others);
 }
 

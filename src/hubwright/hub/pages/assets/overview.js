@@ -52,6 +52,7 @@ function showUser(user) {
   const row = body.rows[0];
   body.about = user;
   cell(row, "user", user.user);
+  cell(row, "do");
   cell(row, "cpu", user.servers ? cpus(user.cpu) : "–");
   cell(row, "memory", user.servers ? bytes(user.memory) : "–");
   cell(row, "reserve", amounts(user.cpu_reserve, user.memory_reserve) || "–");
@@ -61,7 +62,6 @@ function showUser(user) {
   cell(row, "memory_peak_week", bytes(user.memory_peak_week));
   cell(row, "home", Number.isFinite(user.home) ? of(user.home, user.home_limit, bytes) : "–");
   cell(row, "plot");
-  cell(row, "do");
   showServers(body, usage.servers.filter((one) => one.user === user.user));
 }
 
@@ -76,11 +76,11 @@ function showServers(body, servers) {
     }
     const since = one.since ? `, for ${duration(Date.now() / 1000 - one.since)}` : "";
     cell(row, "user", `${one.server || "default server"}${since}`);
+    const place = cell(row, "do");
     cell(row, "cpu", of(one.cpu ?? NaN, one.cpu_limit, cpus));
     cell(row, "memory", of(one.memory, one.memory_limit, bytes));
     cell(row, "reserve", amounts(one.cpu_reserve, one.memory_reserve) || "–");
     cell(row, "rest").colSpan = 6;
-    const place = cell(row, "do");
     if (!place.firstChild) {
       const label = `Stop ${one.server || "the default server"} of ${one.user}`;
       place.append(
@@ -137,13 +137,12 @@ function showMachine() {
     .replaceChildren(...facts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
 }
 
-function mean(values) {
-  return values.reduce((a, v) => a + (v || 0), 0) / Math.max(1, values.length);
-}
+const sum = (values) => values.reduce((a, v) => a + (v || 0), 0);
+const largest = (values) => values.reduce((a, v) => Math.max(a, v || 0), 0);
 
-function rank(id, kind, format, users) {
+function rank(id, users, value, format) {
   const found = users
-    .map((user) => [user.user, mean(user[kind])])
+    .map((user) => [user.user, value(user)])
     .filter(([, value]) => value > 0)
     .sort((a, b) => b[1] - a[1])
     .slice(0, TOP);
@@ -173,10 +172,11 @@ function showHistory(history) {
     const width = Math.max(260, place.clientWidth);
     place.replaceChildren(chart([line], { ...history, format, max: total[kind], label, width }));
   }
-  rank("most-cpu", "cpu", (value) => `${cpus(value)} CPU`, history.users || []);
-  rank("most-memory", "memory", bytes, history.users || []);
+  const users = history.users || [];
+  rank("most-cpu", users, (user) => sum(user.cpu) * history.step, duration);
+  rank("most-memory", users, (user) => largest(user.memory), bytes);
   for (const body of bodies.values()) {
-    const line = (history.users || []).find((one) => one.user === body.about.user);
+    const line = users.find((one) => one.user === body.about.user);
     const place = cell(body.rows[0], "plot");
     if (!line || !line.cpu.some(Number.isFinite)) place.replaceChildren();
     else place.replaceChildren(spark(line.cpu, { kind: "cpu", label: `CPU of ${body.about.user}, ${words}` }));

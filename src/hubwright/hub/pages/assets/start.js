@@ -195,7 +195,7 @@ async function measure() {
     tiles.cpu.node.hidden = tiles.memory.node.hidden = false;
     tiles.cpu.show(machine.cpu, machine.cpus);
     tiles.memory.show(machine.memory, machine.memory_total);
-    const running = machine.servers ? `${count(machine.servers, "server")} of everybody together.` : "No server runs here now.";
+    const running = machine.servers ? `${count(machine.servers, "server runs", "servers run")} here in all.` : "No server runs here now.";
     say(notes.servers, warning || running);
   } catch (error) {
     tiles.cpu.node.hidden = tiles.memory.node.hidden = true;

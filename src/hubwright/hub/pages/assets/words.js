@@ -18,6 +18,7 @@ export function bytes(value) {
 /** "0.5" or "12": as many digits as are worth reading. */
 export function cpus(value) {
   if (!Number.isFinite(value)) return "–";
+  if (value > 0 && value < 0.005) return "<0.01";
   return number(value, value < 1 ? 2 : value < 10 ? 1 : 0);
 }
 
