@@ -6,6 +6,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
+from jupyterhub._data import DATA_FILES_PATH
 
 from hubwright.config.model import HubSection
 from hubwright.fields import Site
@@ -101,3 +103,34 @@ def test_what_the_hubs_account_may_not_read_is_said(site, tmp_path):
     assert hidden_from(shut / "logo.png", "root") is None
     found = wrong(replace(site, privileged=True), logo="shut/logo.png")
     assert "the hub's account nobody may not read" in found[0]
+
+
+def test_a_template_of_ones_own_extends_ours_and_ours_all_compile(site, tmp_path):
+    """The loader is made as JupyterHub makes it (app.py, init_tornado_settings)."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "page.html").write_text(
+        '{% extends "hubwright/page.html" %}{% block main %}<p id="mine">{{ hub_name }}</p>{% endblock %}'
+    )
+    found = branding.settings(HubSection(name="<b>Lab</b>", templates="mine"), site)
+    stock = str(Path(DATA_FILES_PATH, "templates"))
+    loader = ChoiceLoader(
+        [
+            PrefixLoader({"templates": FileSystemLoader([stock])}, "/"),
+            FileSystemLoader([*found["template_paths"], stock]),
+        ]
+    )
+    templates = Environment(loader=loader, autoescape=True)
+    for path in TEMPLATES[0].glob("*.html"):
+        templates.get_template(path.name)
+    words = {
+        **found["template_vars"],
+        "static_url": str,
+        "hub_message": "<script>",
+        "parsed_scopes": {},
+        "base_url": "/",
+    }
+    text = templates.get_template("page.html").render(words)
+    assert '<p id="mine">&lt;b&gt;Lab&lt;/b&gt;</p>' in text
+    assert "&lt;script&gt;" in text
+    assert "pages.css" in text
