@@ -125,7 +125,7 @@ def test_a_template_of_ones_own_extends_ours_and_ours_all_compile(site, tmp_path
         templates.get_template(path.name)
     words = {
         **found["template_vars"],
-        "static_url": str,
+        "static_url": lambda path, **more: path,
         "hub_message": "<script>",
         "parsed_scopes": {},
         "base_url": "/",
