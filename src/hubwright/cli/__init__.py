@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("init", "check", "up", "status", "token", "user", "logs", "metrics", "profiles")
+COMMANDS = ("init", "check", "up", "status", "token", "user", "logs", "metrics", "profiles", "images", "containers")
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -12,10 +12,12 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from hashlib import sha256
 from pathlib import Path
 
-import docker
 from tests.running import PREFIX
+
+import docker
 
 SKELETON = "hwt/skeleton:1"
 _ETC = ("ld.so.cache", "ssl/openssl.cnf", "mime.types")
@@ -105,7 +107,7 @@ class Dockerd:
                     subprocess.run(["umount", "--lazy", place], check=False)
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def make_skeleton(self, name: str = SKELETON, changes: tuple[str, ...] = ()) -> None:
+    def make_skeleton(self, name: str = SKELETON, search: str = "") -> None:
         """Make an image of next to nothing; what it runs comes from folders of this machine (`FOLDERS`)."""
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w") as archive:
@@ -126,19 +128,32 @@ class Dockerd:
                 entry = _entry(path, tarfile.REGTYPE, 0o644)
                 entry.size = len(text)
                 archive.addfile(entry, io.BytesIO(text))
-        repository, _, tag = name.rpartition(":")
-        path = f"ENV PATH={PREFIX}/bin:/usr/local/bin:/usr/bin:/bin"
+        setting = f"ENV PATH={search or f'{PREFIX}/bin:/usr/local/bin:/usr/bin:/bin'}"
+        command = ["docker", "--host", self.url, "import", "--change", setting, "--change", 'CMD ["sh"]', "-", name]
+        subprocess.run(command, input=data.getvalue(), check=True, capture_output=True, timeout=60)
+
+    def make_foreign(self, name: str) -> None:
+        """Make the skeleton once more, said to be for another processor."""
         with self.client() as client:
-            client.import_image_from_data(data.getvalue(), repository, tag, changes=[path, 'CMD ["sh"]', *changes])
+            saved = io.BytesIO(b"".join(client.get_image(SKELETON)))
+            changed = io.BytesIO()
+            with tarfile.open(fileobj=saved) as old, tarfile.open(fileobj=changed, mode="w") as new:
+                manifest = json.load(old.extractfile("manifest.json"))
+                config = json.load(old.extractfile(manifest[0]["Config"])) | {"architecture": "arm64"}
+                text = json.dumps(config).encode()
+                manifest[0] |= {"Config": f"{sha256(text).hexdigest()}.json", "RepoTags": [name]}
+                for member in old.getmembers():
+                    if member.name.endswith(("layer.tar", "VERSION")) or member.isdir():
+                        new.addfile(member, old.extractfile(member) if member.isfile() else None)
+                for path, data in ((manifest[0]["Config"], text), ("manifest.json", json.dumps(manifest).encode())):
+                    entry = _entry(path, tarfile.REGTYPE, 0o644)
+                    entry.size = len(data)
+                    new.addfile(entry, io.BytesIO(data))
+            client.load_image(changed.getvalue())
 
 
 FOLDERS = [{"source": path, "target": path} for path in ("/usr", str(PREFIX))]
 """Read-only volumes with which the skeleton is a whole machine."""
-
-
-def fresh_name() -> str:
-    """Return an image name that nothing has."""
-    return f"hwt/x{secrets.token_hex(4)}:1"
 
 
 def _entry(path: str, kind: bytes, mode: int) -> tarfile.TarInfo:

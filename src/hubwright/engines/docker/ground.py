@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from typing import Any
 
 from hubwright.engines.docker import cap, container, daemon, images, place
 from hubwright.engines.docker.config import Config
@@ -89,8 +90,14 @@ def have(config: Config, site: Site, name: str, wait: Callable[[str], object], *
     if found is None:
         raise images.missing(name)
     wait(f"Looking into the image {name}")
+    return look(config, site, name, found)
+
+
+def look(config: Config, site: Site, name: str, found: dict[str, Any]) -> images.Image:
+    """Return what is in an image that is here; see `images.look_into`."""
     shared = container.mounts_of_all(config.volumes)
-    return images.look_into(config.socket, name, found, site.run / "images", shared)
+    cache = site.run / "images"  # made when the service is first started
+    return images.look_into(config.socket, name, found, cache if os.access(cache, os.W_OK) else None, shared)
 
 
 def _await_docker(socket: str, wait: Callable[[str], object]) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -157,12 +158,14 @@ def check_architecture(socket: str, image: str, found: dict[str, Any]) -> None:
         )
 
 
-def look_into(socket: str, image: str, found: dict[str, Any], cache: Path, mounts: Sequence[Mount] = ()) -> Image:
+def look_into(
+    socket: str, image: str, found: dict[str, Any], cache: Path | None, mounts: Sequence[Mount] = ()
+) -> Image:
     """Return what is in an image; runs a container for a second, once for each image.
 
     Args:
         found: what `find` returned.
-        cache: the folder that remembers it.
+        cache: the folder that remembers it; None for none.
         mounts: what every container sees; Jupyter may be in there.
 
     Raises:
@@ -170,14 +173,14 @@ def look_into(socket: str, image: str, found: dict[str, Any], cache: Path, mount
     """
     seen = [mount.as_api() for mount in mounts]
     name = sha256(json.dumps([found["Id"], seen], sort_keys=True).encode()).hexdigest()
-    file = cache / f"{name[:32]}.json"
-    try:
-        return Image(**json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        pass
+    file = cache / f"{name[:32]}.json" if cache else None
+    if file:
+        with suppress(OSError, ValueError, TypeError):
+            return Image(**json.loads(file.read_bytes()))
     check_architecture(socket, image, found)
     facts = _probe(socket, image, str(found["Id"]), seen)
-    write_atomically(file, json.dumps(asdict(facts)), 0o644, durable=False)
+    if file:
+        write_atomically(file, json.dumps(asdict(facts)), 0o644, durable=False)
     return facts
 
 
