@@ -129,7 +129,9 @@ def test_stopping_the_service_stops_its_containers_unless_they_are_kept(running,
 
     running.down()
     running.up("--keep")
-    running.start(ada.name)
+    running.settle(ada.name, "")
+    if not running.server(ada.name):
+        running.start(ada.name)
     running.down()
     assert ada.name in listed()
     running.up()
