@@ -9,7 +9,18 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("init", "check", "up", "status", "token", "user", "logs", "metrics", "profiles", "images", "containers")
+COMMANDS = (
+    *(
+        "init",
+        "check",
+        "up",
+        "status",
+        "token",
+        "user",
+        "names",
+    ),
+    *("logs", "metrics", "profiles", "images", "containers"),
+)
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 
 

@@ -16,9 +16,9 @@ from traitlets import Unicode, default
 from hubwright.auth.ask import end_membership, ensure_account
 from hubwright.auth.first_use import links
 from hubwright.auth.first_use.store import Store, password_problem
+from hubwright.auth.guessing import Guessing
 from hubwright.errors import HubwrightError, NotRunning, Refused
 from hubwright.fields import check_user_name
-from hubwright.machine.attempts import Attempts
 
 TEMPLATES = Path(__file__).parent / "templates"
 _WRONG = "Wrong user name or password. The first time, open the one-time link that you were given."
@@ -38,10 +38,7 @@ class ClaimAuthenticator(FirstUseAuthenticator):
         kwargs.setdefault("check_passwords_on_startup", False)
         super().__init__(**kwargs)
         self.store = Store(Path(self.state, "secrets"))
-        self._here = Attempts(5, 60)
-        """By name and address: a person who guesses."""
-        self._anywhere = Attempts(30, 60)
-        """By name, and by address: many who guess, and one who tries many names."""
+        self._guessing = Guessing()
         if hasattr(self.parent, "template_paths"):
             stock = str(Path(DATA_FILES_PATH, "templates"))  # JupyterHub appends it again, behind ours
             others = [path for path in self.parent.template_paths if path != stock]
@@ -74,16 +71,11 @@ class ClaimAuthenticator(FirstUseAuthenticator):
     async def password_refusal(self, handler: Any, name: str, password: str) -> str:
         """Return "" for the right password, else what to tell; failures are counted by name and by address."""
         address = handler.request.remote_ip
-        keys = [(self._here, (name, address)), (self._anywhere, ("name", name)), (self._anywhere, ("at", address))]
-        if wait := max(attempts.wait(key) for attempts, key in keys):
-            return f"Too many failed attempts. Try again in {wait} seconds."
-        for attempts, key in keys:  # before the answer is known, so that many at once are not more than one by one
-            attempts.add(key)
+        if refusal := self._guessing.refusal(name, address):
+            return refusal
         if not await asyncio.to_thread(self.store.verify, name, password):
             return _WRONG
-        self._here.clear((name, address))
-        for attempts, key in keys[1:]:
-            attempts.forgive(key)
+        self._guessing.right(name, address)
         return ""
 
     def reset_password(self, username: str, new_password: str) -> str:

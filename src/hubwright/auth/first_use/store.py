@@ -6,22 +6,18 @@ that it sets must change together. So both stand in one small JSON file, 0600, r
 
 from __future__ import annotations
 
-import fcntl
 import hmac
-import json
-import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import bcrypt
 
-from hubwright.errors import MachineError
-from hubwright.machine.files import Owner, write_atomically
+from hubwright.auth.kept import Kept
+from hubwright.machine.files import Owner
 
 LINK_LASTS = 7 * 86400.0
 """Seconds until a one-time link expires."""
@@ -38,7 +34,7 @@ class Store:
     def __init__(self, folder: Path, owner: Owner | None = None, clock: Callable[[], float] = time.time) -> None:
         """Keep it in `folder`, which must exist, as a file of `owner` (default: whoever writes)."""
         self.path = folder / "passwords.json"
-        self._owner = owner
+        self._kept = Kept(self.path, "passwords", ("passwords", "claims"), owner)
         self._clock = clock
 
     def state(self, name: str) -> State:
@@ -47,7 +43,7 @@ class Store:
 
     def states(self, names: list[str]) -> dict[str, State]:
         """Return the state of each person."""
-        found = self._read()
+        found = self._kept.read()
 
         def one(name: str) -> State:
             if name in found["passwords"]:
@@ -61,21 +57,21 @@ class Store:
     def new_link(self, name: str) -> str:
         """Return the token of a new one-time link; an older link and the password stop working at once."""
         token = secrets.token_urlsafe(32)
-        with self._change() as found:
+        with self._kept.change() as found:
             found["passwords"].pop(name, None)
             found["claims"][name] = {"hash": _digest(token), "expires": self._clock() + LINK_LASTS}
         return token
 
     def link_problem(self, name: str, token: str) -> str:
         """Return "" when the link can be used now, else why not; a wrong token never tells what there is."""
-        return self._problem(self._read(), name, token)
+        return self._problem(self._kept.read(), name, token)
 
     def claim(self, name: str, token: str, password: str) -> str:
         """Use a link up and set the password; return "" or why not. Of two at once one wins."""
         if problem := self.link_problem(name, token):
             return problem
         hashed = _hash(password)
-        with self._change() as found:
+        with self._kept.change() as found:
             if problem := self._problem(found, name, token):
                 return problem
             del found["claims"][name]
@@ -84,7 +80,7 @@ class Store:
 
     def verify(self, name: str, password: str) -> bool:
         """Whether it is the person's password; takes as long for a name that nobody has."""
-        hashed = self._read()["passwords"].get(name)
+        hashed = self._kept.read()["passwords"].get(name)
         given = password.encode("utf-8", "surrogatepass")
         fits = 0 < len(given) <= LONGEST and b"\0" not in given
         right = bcrypt.checkpw(given if fits else b"x", hashed.encode() if hashed else _NOBODYS)
@@ -93,13 +89,13 @@ class Store:
     def set(self, name: str, password: str) -> None:
         """Set a password; an open link stops working."""
         hashed = _hash(password)
-        with self._change() as found:
+        with self._kept.change() as found:
             found["passwords"][name] = hashed
             found["claims"].pop(name, None)
 
     def forget(self, name: str) -> None:
         """Forget a person's password and link."""
-        with self._change() as found:
+        with self._kept.change() as found:
             found["passwords"].pop(name, None)
             found["claims"].pop(name, None)
 
@@ -113,47 +109,6 @@ class Store:
             return "This link has expired."
         return ""
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            # root reads it too, and the hub's account owns it: no link or pipe in its place is followed
-            with open(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                found = json.loads(file.read())
-            return {"passwords": dict(found["passwords"]), "claims": dict(found["claims"])}
-        except FileNotFoundError:
-            return {"passwords": {}, "claims": {}}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MachineError(
-                f"The passwords cannot be read: {error}.", where=str(self.path), remedy="Restore it from a backup."
-            ) from error
-
-    @contextmanager
-    def _change(self) -> Iterator[dict[str, Any]]:
-        """Read, change and replace the file, alone among threads and processes; nothing is written after an error."""
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _lock(folder, self.path)
-            found = self._read()
-            before = json.dumps(found)
-            yield found
-            if (after := json.dumps(found)) != before:
-                write_atomically(self.path, after, 0o600, self._owner)
-        finally:
-            os.close(folder)
-
-
-def _lock(folder: int, path: Path) -> None:
-    """Take the lock of the folder, waiting a few seconds at most: whoever keeps it longer means harm or hangs."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise MachineError("The passwords are held by another program.", where=str(path)) from None
-            time.sleep(0.01)
-        else:
-            return
-
 
 def password_problem(password: str, minimum: int) -> str:
     """Return "" for a password that can be taken, else what is wrong with it in words."""
@@ -166,8 +121,6 @@ def password_problem(password: str, minimum: int) -> str:
     return ""
 
 
-_PATIENCE = 10.0
-"""Seconds to wait for the lock of the passwords."""
 _NOBODYS = b"$2b$12$C6UzMDM.H6dfI/f/IKcEeO7ZBZxPfzXpVZ8cuqbUYV9KQZPcYvV0W"
 
 

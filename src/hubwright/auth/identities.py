@@ -1,0 +1,168 @@
+"""Whose is which Unix name: the first identity that comes has it, and no other ever gets it but on purpose.
+
+A small file below `secrets`. A name stays its identity's also when the identity is renamed at the provider, or the
+person is taken out: home and files still have that name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hubwright.auth import names
+from hubwright.auth.kept import Kept
+from hubwright.auth.rule import Person
+from hubwright.errors import Refused
+from hubwright.fields import check_user_name
+from hubwright.machine.files import Owner
+
+
+@dataclass(frozen=True)
+class Known:
+    """An identity, and what was last heard of it."""
+
+    name: str
+    """The Unix name."""
+    provider: str
+    subject: str
+    login: str
+    groups: tuple[str, ...]
+    seen: float
+    """Seconds since 1970 of the last login; 0 when it was linked and has not been here."""
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.login}"
+
+
+class Identities:
+    """Who has which Unix name. Blocks (disk), so call it from a thread."""
+
+    def __init__(self, folder: Path, owner: Owner | None = None, clock: Callable[[], float] = time.time) -> None:
+        """Keep it in `folder`, which must exist, as a file of `owner` (default: whoever writes)."""
+        self.path = folder / "names.json"
+        self._kept = Kept(self.path, "names", ("names", "added"), owner)
+        self._clock = clock
+
+    def claim(self, person: Person, kept_for: frozenset[str] = frozenset(), only: str = "") -> str:
+        """Return the Unix name of a person, who has it from now on; what is known of him is brought up to date.
+
+        Args:
+            person: who has just been recognised.
+            kept_for: names in lists; each belongs to the person whom a list calls exactly so.
+            only: the one account that can be served here, or "" for all.
+
+        Raises:
+            Refused: no name comes of it, or the name is another identity's; both are named.
+        """
+        with self._kept.change() as found:
+            for name, identities in found["names"].items():
+                for identity in identities:
+                    if _is(identity, person):
+                        _check_only(name, only, person)
+                        identity.update(self._heard(person))
+                        return str(name)
+            name = names.unix_name(person.login)
+            if name in kept_for and name not in person.called:
+                raise Refused(
+                    f'{person} would be "{name}", but a list means another by that name.',
+                    remedy=f'If it is the same person, link them: "hubwright names link {name} {person}".',
+                )
+            if others := found["names"].get(name):
+                other = Known(
+                    name, **{key: others[0][key] for key in ("provider", "subject", "login")}, groups=(), seen=0
+                )
+                raise Refused(
+                    f'{person} would be "{name}", which is {other} already.',
+                    remedy=f'If it is the same person, link them: "hubwright names link {name} {person}".',
+                )
+            _check_only(name, only, person)
+            found["names"][name] = [{"provider": person.provider, "subject": person.subject, **self._heard(person)}]
+        return name
+
+    def link(self, name: str, provider: str, login: str) -> None:
+        """Give a name to an identity also, or first, which comes in by its `login`: on purpose the same person.
+
+        Raises:
+            Refused: no Unix name, or the identity has another name already.
+        """
+        try:
+            check_user_name(name)
+        except ValueError as error:
+            raise Refused(f"This {error}") from None
+        if names.is_reserved(name):
+            raise Refused(f'"{name}" is the name of a system account or group.')
+        with self._kept.change() as found:
+            for other, identities in found["names"].items():
+                if any((identity["provider"], identity["login"]) == (provider, login) for identity in identities):
+                    if other == name:
+                        return
+                    raise Refused(
+                        f'{provider}:{login} has the name "{other}" already.',
+                        remedy=f'Take it away first: "hubwright names forget {other}".',
+                    )
+            linked = {"provider": provider, "subject": "", "login": login, "groups": [], "seen": 0}
+            found["names"].setdefault(name, []).append(linked)
+
+    def forget(self, name: str) -> list[Known]:
+        """Let a name be free again for whoever comes first; return whose it was."""
+        with self._kept.change() as found:
+            return [_known(name, identity) for identity in found["names"].pop(name, [])]
+
+    def of(self, name: str) -> list[Known]:
+        """Return the identities of a name, the one that was here last first."""
+        return sorted(self.all().get(name, []), key=lambda known: -known.seen)
+
+    def all(self) -> dict[str, list[Known]]:
+        """Return the identities of every name."""
+        found = self._kept.read()["names"]
+        return {name: [_known(name, identity) for identity in identities] for name, identities in found.items()}
+
+    def update(self, known: Known, person: Person) -> None:
+        """Bring up to date what is known of an identity, without a login."""
+        with self._kept.change() as found:
+            for identity in found["names"].get(known.name, []):
+                if _is(identity, person):
+                    identity.update(login=person.login, groups=sorted(person.groups))
+
+    def added(self) -> frozenset[str]:
+        """Return the names that an admin has added."""
+        return frozenset(self._kept.read()["added"])
+
+    def add(self, name: str) -> None:
+        """Note that an admin has added a name."""
+        with self._kept.change() as found:
+            found["added"].setdefault(name, self._clock())
+
+    def drop(self, name: str) -> None:
+        """Note that an admin has taken a name out; it stays its identity's."""
+        with self._kept.change() as found:
+            found["added"].pop(name, None)
+
+    def _heard(self, person: Person) -> dict[str, Any]:
+        heard = {"subject": person.subject, "login": person.login, "groups": sorted(person.groups)}
+        return {**heard, "seen": self._clock()}
+
+
+def _is(identity: dict[str, Any], person: Person) -> bool:
+    """Whether it is the person: by the subject, or, where it was linked before it came, by the login."""
+    if identity["provider"] != person.provider:
+        return False
+    return bool(
+        identity["subject"] == person.subject or (not identity["subject"] and identity["login"] == person.login)
+    )
+
+
+def _known(name: str, identity: dict[str, Any]) -> Known:
+    fields = {key: identity[key] for key in ("provider", "subject", "login", "seen")}
+    return Known(name, groups=tuple(identity["groups"]), **fields)
+
+
+def _check_only(name: str, only: str, person: Person) -> None:
+    if only and name != only:
+        raise Refused(
+            f"{person} is {name} here, and this hub was not started by root, so it can serve only {only}.",
+            remedy="Start it as root to serve several people.",
+        )
