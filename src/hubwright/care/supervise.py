@@ -213,9 +213,8 @@ def _stop_notebooks(run: _Run) -> None:
 def _end_notebooks(run: _Run, notebooks: Notebooks) -> None:
     """End every notebook server that others run for us."""
     try:
-        if not (count := notebooks.count(run.site)):
-            return
-        run.voice.wait(f"Stopping {count} notebook server{'s' if count > 1 else ''}")
+        if count := notebooks.count(run.site):
+            run.voice.wait(f"Stopping {count} notebook server{'s' if count > 1 else ''}")
         left = notebooks.end(run.site, _GRACE)
     except HubwrightError as error:
         run.voice.warn(f"Notebooks may still run. {error}")

@@ -15,6 +15,8 @@ from tests.integration.docker.daemon import Dockerd
 from tests.integration.docker.test_servers import inspected
 from tests.running import Service
 
+from hubwright.fields import instance_of
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 
@@ -123,7 +125,7 @@ def test_a_container_that_nobody_knows_is_listed_and_removed(dockerd, running, a
     assert made not in ids and left["Id"] in ids
 
 
-def test_stopping_the_service_stops_its_containers_unless_they_are_kept(running, ada) -> None:
+def test_stopping_the_service_stops_its_containers_unless_they_are_kept(dockerd, running, ada) -> None:
     def listed() -> list[str]:
         return [one["user"] for one in json.loads(running.cli("containers", "list", "--json").stdout)]
 
@@ -139,3 +141,5 @@ def test_stopping_the_service_stops_its_containers_unless_they_are_kept(running,
     assert running.server(ada.name).get("ready")
     running.down()
     assert listed() == []
+    with dockerd.client() as client:
+        assert not [one for one in client.networks() if instance_of(running.state) in one["Name"]]

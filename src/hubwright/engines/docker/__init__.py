@@ -91,11 +91,14 @@ def count(config: Config, site: Site) -> int:
 
 
 def end_all(config: Config, site: Site, grace: float) -> int:
-    """Stop and remove every container, with `grace` seconds for each; return how many could not be."""
+    """Stop and remove every container, with `grace` seconds for each, and their network; return how many are left."""
     from hubwright.engines.docker import listing
 
-    found = listing.containers(config.socket, instance_of(site.state))
-    return len(listing.remove(config.socket, found, grace))
+    instance = instance_of(site.state)
+    left = len(listing.remove(config.socket, listing.containers(config.socket, instance), grace))
+    if not left:
+        listing.remove_network(config.socket, instance)
+    return left
 
 
 def _warning(error: HubwrightError, where: str) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hubwright.engines.docker import container, daemon
@@ -61,3 +62,9 @@ def remove(socket: str, found: list[Found], grace: float) -> list[Found]:
     asked = {daemon.pool().submit(end, one): one for one in found}
     wait(asked)
     return [one for future, one in asked.items() if isinstance(future.exception(), HubwrightError)]
+
+
+def remove_network(socket: str, instance: str) -> None:
+    """Remove the service's own network; the next start makes it again."""
+    with suppress(daemon.Missing):
+        daemon.ask(socket, "remove_network", container.network_of(instance), patience=daemon.PATIENT)
