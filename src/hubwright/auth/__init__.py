@@ -6,6 +6,7 @@ from hubwright.kinds import Family
 
 KINDS = {
     "first_use": "hubwright.auth.first_use",
+    "ldap": "hubwright.auth.ldap",
     "pam": "hubwright.auth.pam",
 }
 FAMILY = Family(section="auth", kinds=KINDS, default="first_use", group="hubwright.auth")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from hubwright.auth.rule import AllowOutside
 from hubwright.fields import UserName
 
 
@@ -32,8 +33,8 @@ class AllowSome(BaseModel):
 Allow = Literal["nobody", "all"] | AllowSome
 
 
-def parts(allow: Allow) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
+def parts(allow: Allow | AllowOutside) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
     """Return (everybody, user names, group names) of an `allow` setting."""
-    if isinstance(allow, AllowSome):
-        return False, allow.users, allow.groups
-    return allow == "all", (), ()
+    if isinstance(allow, str):
+        return allow == "all", (), ()
+    return False, allow.users, allow.groups

@@ -63,18 +63,20 @@ def _extra(loaded: Loaded, site: Site) -> Iterator[Problem]:
 def _people(loaded: Loaded, site: Site) -> Iterator[Problem]:
     hub = loaded.hub
     everybody, allowed, groups = parts(getattr(hub.auth, "allow", "nobody"))
-    named = {"hub.admins": admins(hub, site), "people.users": hub.people.users, "auth.allow.users": allowed}
+    outside = hasattr(hub.auth, "accounts")  # somebody else knows them, and whose account is not here yet
+    named = {"hub.admins": admins(hub, site), "people.users": hub.people.users}
+    named["auth.allow.users"] = () if outside else allowed
     rule = Policy.parse(policy(hub, site))
     for setting, names in named.items():
         for name in names:
             if what := _trouble_with(name, hub.auth.kind, rule, site):
                 yield Problem(loaded.where(setting), what, severity="warning")
-    for name in groups:
+    for name in () if outside else groups:
         try:
             grp.getgrnam(name)
         except KeyError:
             yield Problem(loaded.where("auth.allow.groups"), f"this machine has no group {name}.", severity="warning")
-    if not (everybody or groups or getattr(hub.auth, "admin_groups", ()) or any(named.values())):
+    if not (everybody or groups or getattr(hub.auth, "admin_groups", ()) or allowed or any(named.values())):
         what = "nobody can log in: no admin is named, and nobody is let in."
         yield Problem(loaded.where("auth.allow"), what, "Name admins in hub.admins, or let people in here.", "warning")
 

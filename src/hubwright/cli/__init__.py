@@ -10,15 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = (
-    *(
-        "init",
-        "check",
-        "up",
-        "status",
-        "token",
-        "user",
-        "names",
-    ),
+    *("init", "check", "up", "status", "token", "user", "names", "secret"),
     *("logs", "metrics", "profiles", "images", "containers"),
 )
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""

@@ -73,17 +73,34 @@ def admins(hub: Hub, site: Site) -> tuple[str, ...]:
 
 def policy(hub: Hub, site: Site) -> dict[str, Any]:
     """Return whom fork server and account helper may serve, and how, as `machine.policy.Policy.parse` reads it."""
-    everybody, users, groups = parts(getattr(hub.auth, "allow", "nobody"))
     found: dict[str, Any] = {
-        "all": everybody,
-        "groups": sorted({*groups, *getattr(hub.auth, "admin_groups", ())}),
-        "users": sorted({*users, *hub.people.users, *admins(hub, site)}),
+        **_served(hub, site),
         "admit": sorted(getattr(hub.engine, "admit", ())),
         "service": getattr(hub.auth, "service", "login"),
-        "create": bool(getattr(AUTH.of(hub.auth), "MAKES_ACCOUNTS", False)),
         "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
     }
     return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
+
+
+def _served(hub: Hub, site: Site) -> dict[str, Any]:
+    """Return which accounts root's programs serve, and whether they make any.
+
+    Where a provider says who people are, its groups are no Unix groups and its `all` is nobody of this machine: served
+    is whose account was made for it, and whom root names. Otherwise whoever may write at the provider could come by any
+    account that happens to be here. With `accounts: existing` this machine knows the same people, and decides itself.
+    """
+    kind = AUTH.of(hub.auth)
+    named = {*hub.people.users, *admins(hub, site)}
+    everybody, users, groups = parts(getattr(hub.auth, "allow", "nobody"))
+    accounts = getattr(hub.auth, "accounts", None)
+    if accounts == "make":
+        return {"all": False, "groups": [], "users": sorted(named), "create": True}
+    return {
+        "all": everybody,
+        "groups": sorted({*groups, *getattr(hub.auth, "admin_groups", ())}),
+        "users": sorted({*users, *named}),
+        "create": accounts is None and bool(getattr(kind, "MAKES_ACCOUNTS", False)),
+    }
 
 
 def metrics(hub: Hub) -> dict[str, Any]:
