@@ -15,9 +15,8 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from tests.running import PREFIX
-
 import docker
+from tests.running import PREFIX
 
 SKELETON = "hwt/skeleton:1"
 _ETC = ("ld.so.cache", "ssl/openssl.cnf", "mime.types")
