@@ -24,14 +24,23 @@ class AdminAPIHandler(APIHandler):
     @needs_scope("admin:users")
     async def post(self, user_name: str) -> None:
         """Make a person an admin."""
+        self._set(user_name, True)
+
+    @needs_scope("admin:users")
+    async def delete(self, user_name: str) -> None:
+        """Make a person an admin no more."""
+        self._set(user_name, False)
+
+    def _set(self, user_name: str, admin: bool) -> None:
         require_admin(self)
         user = self.find_user(user_name)
         if user is None:
             raise HTTPError(404, "There is no such person.")
-        user.admin = True
+        user.admin = admin
         assign_default_roles(self.db, entity=user.orm_user)
         self.db.commit()
-        self.log.info("%s made %s an admin", self.current_user.name, user_name)
+        told = "%s made %s an admin" if admin else "%s made %s an admin no more"
+        self.log.info(told, self.current_user.name, user_name)
         self.set_status(204)
 
 

@@ -1,0 +1,42 @@
+"""Logging in with a GitHub account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hubwright.auth import oauth_section, outside_kind
+from hubwright.auth.github.config import Config
+from hubwright.errors import Problem
+from hubwright.fields import Site
+
+NAME = "github"
+
+
+def check(config: Config, site: Site) -> list[Problem]:
+    """Return what in this section cannot hold."""
+    found = [*oauth_section.check(config, site, NAME)]
+    if config.allow == "all":
+        what = "lets in everybody who has a GitHub account."
+        found.append(Problem("hub.yaml auth.allow", what, "Name people, organizations or teams.", "warning"))
+    return found
+
+
+def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
+    """Write the JupyterHub settings of this kind into `c`."""
+    server = config.server.rstrip("/")
+    api = "https://api.github.com" if server == "https://github.com" else f"{server}/api/v3"
+    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.outside_oauth.GitHubAuthenticator"
+    c["GitHubAuthenticator"] = {
+        **oauth_section.settings(config, site, NAME, "GitHub", c),
+        "authorize_url": f"{server}/login/oauth/authorize",
+        "token_url": f"{server}/login/oauth/access_token",
+        "userdata_url": f"{api}/user",
+        "api": api,
+        "scope": ["read:org"] if outside_kind.groups_named(config) else [],
+    }
+
+
+def probe(config: Config, site: Site) -> Iterator[Problem]:
+    """Yield what is wrong when GitHub is asked for its login page."""
+    yield from oauth_section.probe(config, site, f"{config.server.rstrip('/')}/login/oauth/authorize", None)

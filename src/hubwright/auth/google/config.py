@@ -1,0 +1,23 @@
+"""`auth: {kind: google}` in hub.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hubwright.auth.oauth_section import OAuthSection
+
+Domain = Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,253}$")]
+
+
+class Config(OAuthSection):
+    """People log in with their Google account, of a domain or of any."""
+
+    kind: Literal["google"] = Field(default="google", description="Google accounts.")
+    hosted_domain: tuple[Domain, ...] = Field(
+        default=(),
+        description="The domains of an organisation (Workspace) whose people are let in; without it, any account. "
+        "With one, lists may name people without it.",
+        examples=[["example.org"]],
+    )

@@ -1,0 +1,113 @@
+"""What the sections of kinds share that send people to a provider's own page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import AfterValidator, Field
+
+from hubwright.auth import outside_kind
+from hubwright.auth.rule import Outside
+from hubwright.errors import Problem
+from hubwright.fields import Site, shown
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def _check_issuer(value: str) -> str:
+    example = 'must be an address such as "https://login.example.org/realms/lab"'
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{example}, not {shown(value)}.") from error
+    good = parts.hostname and port != 0 and "@" not in parts.netloc and not parts.query and not parts.fragment
+    if not good or not value.isprintable() or " " in value or parts.scheme not in {"https", "http"}:
+        raise ValueError(f"{example}, not {shown(value)}.")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError(f"must begin with https://, not {shown(value)}: otherwise anybody on the way could log in.")
+    return value
+
+
+Issuer = Annotated[str, AfterValidator(_check_issuer)]
+
+
+class OAuthSection(Outside):
+    """A provider where this hub is registered as a client."""
+
+    client_id: str = Field(min_length=1, max_length=512, description="What the provider calls this hub.")
+    label: str | None = Field(
+        default=None, min_length=1, max_length=60, description="What stands on the button after `Sign in with`."
+    )
+
+
+def callback(site: Site) -> str:
+    """Return the callback address that has to be registered at the provider."""
+    return f"{site.public_url}hub/oauth_callback"
+
+
+def settings(
+    config: OAuthSection, site: Site, provider: str, label: str, c: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the settings that every authenticator on oauthenticator has."""
+    return {
+        **outside_kind.settings(config, site, provider, c),
+        "client_id": config.client_id,
+        "secret_file": str(site.secrets / f"{provider}.secret"),
+        "oauth_callback_url": callback(site),
+        "login_service": config.label or label,
+        "enable_pkce": True,
+    }
+
+
+def check(config: OAuthSection, site: Site, provider: str) -> Iterator[Problem]:
+    """Yield what keeps any of these kinds from working."""
+    yield from outside_kind.missing_package("oauthenticator", "oauth", "hub.yaml auth.kind")
+    what = f"the secret that {provider} gave for this hub"
+    yield from outside_kind.missing_secret(site, f"{provider}.secret", "hub.yaml auth.client_id", what)
+    host = urlsplit(site.public_url).hostname or ""
+    if not site.public_url.startswith("https:") and host not in _LOOPBACK:
+        what = f"people come back from the provider to {callback(site)}, which is not encrypted."
+        yield Problem("hub.yaml hub.url", what, "Put HTTPS before the hub, and name its address here.", "warning")
+
+
+def discover(issuer: str, ca: str | None) -> dict[str, Any]:
+    """Return what a provider says of itself; raises httpx.HTTPError or ValueError."""
+    address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    found: dict[str, Any] = httpx.get(address, timeout=10, verify=_trust(ca)).raise_for_status().json()
+    return found
+
+
+def probe(config: OAuthSection, site: Site, authorize: str, ca: str | None) -> Iterator[Problem]:
+    """Yield what a provider's login page says of this hub: unknown client, another callback address."""
+    query = {
+        "client_id": config.client_id,
+        "redirect_uri": callback(site),
+        "response_type": "code",
+        "scope": "openid",
+        "state": "check",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+    }
+    try:
+        answer = httpx.get(authorize, params=query, timeout=10, verify=_trust(ca))
+    except (httpx.HTTPError, OSError) as error:
+        yield Problem("hub.yaml auth.kind", f"{authorize} cannot be reached: {error}.")
+        return
+    said = f"{answer.text} {answer.headers.get('Location', '')}".lower()
+    if "redirect_uri" in said and (answer.status_code >= 400 or "error" in said):
+        what = f"the provider does not know the callback address of this hub, {callback(site)}."
+        yield Problem("hub.yaml hub.url", what, "Register exactly this address there, or put hub.url right.")
+    elif "invalid_client" in said or answer.status_code >= 400:
+        what = f"the provider refuses this hub (answer {answer.status_code})."
+        yield Problem("hub.yaml auth.client_id", what, "Is the client registered there, by this id?")
+
+
+def _trust(ca: str | None) -> Any:
+    import ssl
+
+    return ssl.create_default_context(cafile=str(Path(ca))) if ca else True

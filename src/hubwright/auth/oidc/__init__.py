@@ -1,0 +1,54 @@
+"""Logging in at a provider of OpenID Connect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from hubwright.auth import oauth_section, outside_kind
+from hubwright.auth.oidc.config import Config
+from hubwright.errors import Problem
+from hubwright.fields import Site
+
+NAME = "oidc"
+
+
+def check(config: Config, site: Site) -> list[Problem]:
+    """Return what in this section, or in the files it names, cannot hold."""
+    found = [*oauth_section.check(config, site, NAME)]
+    if config.ca:
+        found += outside_kind.unreadable(Path(config.ca), site, "hub.yaml auth.ca")
+    if "openid" not in config.scopes:
+        what = "lacks openid, without which a provider does not tell who somebody is."
+        found.append(Problem("hub.yaml auth.scopes", what, "Add it."))
+    return found
+
+
+def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
+    """Write the JupyterHub settings of this kind into `c`."""
+    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.outside_oauth.OpenIDAuthenticator"
+    c["OpenIDAuthenticator"] = {
+        **oauth_section.settings(config, site, NAME, "OpenID Connect", c),
+        "issuer": config.issuer,
+        "scope": list(config.scopes),
+        "name_claim": config.name,
+        "groups_claim": config.groups,
+        "short_domain": config.domain or "",
+        "ca": config.ca or "",
+    }
+
+
+def probe(config: Config, site: Site) -> Iterator[Problem]:
+    """Yield what is wrong with the provider: asks it for itself, and for its login page."""
+    from hubwright.auth.outside_oauth import check_metadata
+
+    try:
+        found = oauth_section.discover(config.issuer, config.ca)
+        check_metadata(found, config.issuer)
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        yield Problem("hub.yaml auth.issuer", f"does not answer as a provider does: {error}.", "Is the address right?")
+        return
+    yield from oauth_section.probe(config, site, found["authorization_endpoint"], config.ca)
