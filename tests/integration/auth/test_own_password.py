@@ -14,7 +14,8 @@ CODE = """
 import asyncio, json, sys
 from hubwright.auth.pam.authenticator import HelperPAMAuthenticator
 
-class Handler: custom_login_error = ""
+class Request: remote_ip = "127.0.0.1"
+class Handler: custom_login_error, request = "", Request
 
 async def main():
     account, *tries = json.load(sys.stdin)

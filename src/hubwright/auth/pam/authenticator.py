@@ -11,11 +11,11 @@ from tornado.web import HTTPError
 from traitlets import Bool, List, Unicode
 
 from hubwright.auth.ask import ask, end_membership
+from hubwright.auth.guessing import Guessing
 from hubwright.auth.login import TellingLoginHandler
 from hubwright.errors import NotRunning, Refused
 from hubwright.fields import check_user_name
 from hubwright.machine.accounts import USERS_GROUP
-from hubwright.machine.attempts import Attempts
 from hubwright.machine.policy import find_account, group_names
 
 _WRONG = "Wrong user name or password, or this account may not use the hub."
@@ -37,7 +37,7 @@ class HelperPAMAuthenticator(Authenticator):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._own_attempts = Attempts(5, 60)
+        self._guessing = Guessing()
 
     def normalize_username(self, username: str) -> str:
         """Return the name as it is: Unix names are case-sensitive, and one name is one account."""
@@ -57,6 +57,11 @@ class HelperPAMAuthenticator(Authenticator):
         if not self.validate_username(name):
             self._tell(handler, _WRONG)
             return None
+        address = handler.request.remote_ip
+        if refusal := self._guessing.refusal(name, address):  # the account helper counts by name, and knows no address
+            self.log.warning("too many failures for %s from %s", name, address)
+            self._tell(handler, refusal)
+            return None
         try:
             if self.account_socket:
                 answer = await ask(
@@ -65,12 +70,14 @@ class HelperPAMAuthenticator(Authenticator):
             else:
                 answer = await self._check_own(name, password)
         except NotRunning as error:
+            self._guessing.unclear(name, address)
             self.log.error("%s", error)
             self._tell(handler, "Passwords cannot be checked now. Try again in a minute, or tell the admin.")
             return None
         if not answer.get("ok"):
             self._tell(handler, str(answer.get("error", _WRONG)))
             return None
+        self._guessing.right(name, address)
         groups = await asyncio.to_thread(_groups_of, name)
         if not self._allows(name, groups):
             self.log.warning("%s has the right password and may not use this hub (auth.allow).", name)
@@ -123,16 +130,11 @@ class HelperPAMAuthenticator(Authenticator):
         """Check the password of whoever runs the hub; PAM's helper program allows an ordinary user just that."""
         if name != self.account:
             return {"error": f"This hub was not started by root, so only {self.account} can log in."}
-        if wait := self._own_attempts.wait(name):
-            return {"error": f"Too many failed attempts. Try again in {wait} seconds."}
-        self._own_attempts.add(name)
         try:
             async with asyncio.timeout(_DEADLINE):
                 right = await asyncio.to_thread(_check_own_password, name, password, self.service)
         except TimeoutError as error:
             raise NotRunning(f"PAM did not answer in {_DEADLINE:.0f} s.") from error
-        if right:
-            self._own_attempts.clear(name)
         return {"ok": right} | ({} if right else {"error": _WRONG})
 
     def _tell(self, handler: Any, words: str) -> None:
