@@ -16,10 +16,11 @@ from packaging.requirements import Requirement
 from hubwright.auth import FAMILY as AUTH
 from hubwright.auth.allow import parts
 from hubwright.care import ground
+from hubwright.care.people.plan import roster_of
 from hubwright.care.watch import read_ledger
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
-from hubwright.errors import HubwrightError, Problem
+from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site, format_bytes
 from hubwright.hub.compile import admins, own, policy
 from hubwright.hub.pages import branding
@@ -48,6 +49,13 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield from map(loaded.place, check_profiles(loaded.hub.profiles, site))
     for problem in branding.check(loaded.hub.hub, site, date.today()):
         yield loaded.place(problem)
+    try:
+        roster_of(loaded, site)
+    except ConfigError as error:
+        yield from error.problems
+    if loaded.hub.people.roster and not site.privileged:
+        what = "needs root: without it only one person is served."
+        yield Problem(loaded.where("people.roster"), what, "Start the service as root, or leave it out.")
 
 
 def _extra(loaded: Loaded, site: Site) -> Iterator[Problem]:
@@ -66,6 +74,7 @@ def _people(loaded: Loaded, site: Site) -> Iterator[Problem]:
     outside = hasattr(hub.auth, "accounts")  # somebody else knows them, and whose account is not here yet
     named = {"hub.admins": admins(hub, site), "people.users": hub.people.users}
     named["auth.allow.users"] = () if outside else allowed
+    listed = {hub.people.roster} - {None}
     rule = Policy.parse(policy(hub, site))
     for setting, names in named.items():
         for name in names:
@@ -76,7 +85,7 @@ def _people(loaded: Loaded, site: Site) -> Iterator[Problem]:
             grp.getgrnam(name)
         except KeyError:
             yield Problem(loaded.where("auth.allow.groups"), f"this machine has no group {name}.", severity="warning")
-    if not (everybody or groups or getattr(hub.auth, "admin_groups", ()) or allowed or any(named.values())):
+    if not (everybody or groups or getattr(hub.auth, "admin_groups", ()) or allowed or listed or any(named.values())):
         what = "nobody can log in: no admin is named, and nobody is let in."
         yield Problem(loaded.where("auth.allow"), what, "Name admins in hub.admins, or let people in here.", "warning")
 

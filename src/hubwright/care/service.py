@@ -18,7 +18,7 @@ from hubwright.auth import FAMILY as AUTH
 from hubwright.care.ground import write_file
 from hubwright.care.listeners import INTERNAL, PUBLIC
 from hubwright.care.part import Part
-from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, Notebooks, Service
+from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, ROSTER, Notebooks, Service
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
@@ -33,7 +33,7 @@ from hubwright.people import accounts
 
 _PATIENCE = 15.0
 """Seconds a part has for an answer before it counts as a miss; a busy machine is slow, not silent."""
-_PRELOAD_FILE, _METRICS_FILE = "preload.json", "metrics.json"
+_PRELOAD_FILE, _METRICS_FILE, _ROSTER_FILE = "preload.json", "metrics.json", "roster.json"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -104,6 +104,8 @@ def health(site: Site, timeout: float = 2) -> dict[str, Callable[[], bool]]:
     checks[HUB] = lambda: web_answers(site.hub_socket, f"{site.base_url}hub/health", timeout)
     if (site.run / _METRICS_FILE).exists():
         checks[METRICS] = lambda: program_answers(site.metrics_socket, timeout)
+    if (site.run / _ROSTER_FILE).exists():
+        checks[ROSTER] = lambda: True  # it answers nobody
     return checks
 
 
@@ -201,6 +203,16 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
         )  # fmt: skip
     else:
         (site.run / _METRICS_FILE).unlink(missing_ok=True)
+    if site.privileged and hub.people.watch and hub.people.roster:
+        watched = write_file(site, _ROSTER_FILE, hub.people.model_dump(mode="json"))
+        parts.append(
+            make(
+                ROSTER, python, "-I", "-m", "hubwright.care.people.watch",
+                version=watched + settings + where, grace=5, vital=False,
+            )
+        )  # fmt: skip
+    else:
+        (site.run / _ROSTER_FILE).unlink(missing_ok=True)
     if site.privileged:
         helper = make(
             ACCOUNT_HELPER, python, "-I", "-m", "hubwright.people.account_helper",

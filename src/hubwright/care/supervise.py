@@ -22,7 +22,7 @@ from hubwright.fields import Site
 from hubwright.machine import keyring, wire
 
 FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB = "fork-server", "account-helper", "caddy", "hub"
-METRICS = "metrics"
+METRICS, ROSTER = "metrics", "roster"
 NOTEBOOKS = "notebooks"
 LEDGER = "parts.json"
 _START = 90.0
@@ -154,6 +154,7 @@ def _stop(run: _Run, *, keep: bool) -> None:
     for name in (
         HUB,
         METRICS,
+        ROSTER,
         *(() if keep else (NOTEBOOKS,)),
         ACCOUNT_HELPER,
         CADDY,

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("init", "check", "up", "status", "token", "user", "names", "secret"),
-    *("logs", "metrics", "profiles", "images", "containers"),
+    *("plan", "apply", "homes", "logs", "metrics", "profiles", "images", "containers"),
 )
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 

@@ -15,6 +15,7 @@ from hubwright.envs.config import Environments
 from hubwright.fields import Duration, UserName, format_duration, parse_duration, shown
 from hubwright.kinds import KindConfig
 from hubwright.metrics.config import Metrics
+from hubwright.people.config import People
 from hubwright.profiles.config import Profiles
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.%]{2,60}\]|[A-Za-z0-9._-]{0,253}):([0-9]{1,5})")
@@ -145,18 +146,6 @@ class HubSection(BaseModel):
     )
 
 
-class PeopleSection(BaseModel):
-    """People of the service besides those that `auth.allow` lets in."""
-
-    model_config = _SECTION
-
-    users: tuple[UserName, ...] = Field(
-        default=(),
-        description="People who may enter; as root their Unix accounts are made when the service starts.",
-        examples=[["bob", "carol"]],
-    )
-
-
 class IdleSection(BaseModel):
     """When servers that nobody uses are stopped. A kernel that computes counts as used."""
 
@@ -180,8 +169,8 @@ class Hub(BaseModel):
     auth: Annotated[KindConfig, AUTH] = Field(
         default_factory=AUTH.default_config, description="How people log in, and who may."
     )
-    people: PeopleSection = Field(
-        default=PeopleSection(), description="People of the service besides those that `auth.allow` lets in."
+    people: People = Field(
+        default=People(), description="People of the service besides those that `auth.allow` lets in."
     )
     engine: Annotated[KindConfig, ENGINES] = Field(
         default_factory=ENGINES.default_config, description="Where notebook servers run, and what they may take."

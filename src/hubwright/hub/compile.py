@@ -25,6 +25,7 @@ CLI_SERVICE = "hubwright-cli"
 CULLER_SERVICE = "hubwright-idle-culler"
 _ADDED = frozenset({"services", "load_roles"})
 _CLI_SCOPES = (
+    "admin:groups",
     "admin:servers",
     "admin:users",
     "list:services",

@@ -87,6 +87,87 @@ def add(policy: Policy, name: object) -> bool:
     return ensure(replace(policy, create=True), wanted)
 
 
+def make_numbered(name: str, uid: int) -> None:
+    """Make an ordinary account with a fixed number, without its home, for root; one that is there with it is fine.
+
+    Raises:
+        Refused: the name or the number is another's, or sudo's configuration waits for the name.
+        MachineError: the account tools failed.
+    """
+    entry = find_account(check_name(name))
+    if entry is None:
+        _make(name, uid)
+    elif entry.pw_uid != uid:
+        raise Refused(f'The account "{name}" has the number {entry.pw_uid} on this machine, not {uid}.')
+
+
+def join(policy: Policy, name: str, group: str = USERS_GROUP) -> None:
+    """Add an account to a group, for root; `Refused` when it may not be served even then."""
+    entry = find_account(check_name(name))
+    if entry is None:
+        raise Refused(f'This machine has no account "{name}".')
+    groups = group_names(entry)
+    if refusal := may_serve(policy, entry, [*groups, USERS_GROUP]):
+        raise refusal
+    if group not in groups:
+        if group == USERS_GROUP:
+            ensure_group(USERS_GROUP)
+        _run(["gpasswd", "--add", name, group])
+
+
+def part(name: str, group: str) -> None:
+    """Take an account out of a group, for root; fine when it is not in it."""
+    entry = find_account(check_name(name))
+    if entry is not None and name in grp.getgrnam(group).gr_mem:
+        _run(["gpasswd", "--delete", name, group])
+
+
+def make_group(name: str, gid: int) -> None:
+    """Make a group with a fixed number, for root; one that is there with it is fine.
+
+    Raises:
+        Refused: the name is another group's, or one that means something to sudo.
+    """
+    if name in PRIVILEGED_GROUPS | sudoers.read().groups or name == USERS_GROUP:
+        raise Refused(f'A group "{name}" means something to this machine.', remedy="Name it otherwise in the roster.")
+    try:
+        found = grp.getgrnam(name).gr_gid
+    except KeyError:
+        _run(["groupadd", "--gid", str(gid), "--", name])
+        return
+    if found != gid:
+        raise Refused(
+            f'This machine has a group "{name}" (number {found}) that Hubwright did not make.',
+            remedy="Name the group otherwise in the roster.",
+        )
+
+
+def remove(name: str, uid: int) -> None:
+    """Remove an account that Hubwright made, for root; its home stays where it is.
+
+    Raises:
+        Refused: the name has another number now, so it is somebody else.
+        MachineError: a process still runs as that account.
+    """
+    entry = find_account(check_name(name))
+    if entry is None:
+        return
+    if entry.pw_uid != uid:
+        raise Refused(f'The account "{name}" has the number {entry.pw_uid} now, not {uid}: it is somebody else\'s.')
+    _run(["userdel", "--", name])
+
+
+def set_password(name: str, password: str) -> None:
+    """Set the password of an account, for root (chpasswd(8)).
+
+    Raises:
+        Refused: it has a line break, or is empty.
+    """
+    if not password or any(mark in password for mark in "\n\r\0"):
+        raise Refused("This is no password that can be set.")
+    _run(["chpasswd"], text=f"{check_name(name)}:{password}\n")
+
+
 def leave(name: str) -> None:
     """Take an account out of the service's group, for root; the account and its home stay."""
     entry = find_account(check_name(name))
@@ -118,8 +199,8 @@ def ensure_home(entry: pwd.struct_passwd) -> None:
         )
 
 
-def _make(name: str) -> None:
-    """Make an ordinary account with a locked password.
+def _make(name: str, uid: int | None = None) -> None:
+    """Make an ordinary account with a locked password; with a number of its own choice and its home, or with `uid`.
 
     Its first group is its own, unless a group of that name exists or would mean something to sudo: an account called
     "admin" with a group "admin" may do everything on Ubuntu.
@@ -131,7 +212,7 @@ def _make(name: str) -> None:
             remedy="Take it out of /etc/sudoers and /etc/sudoers.d first.",
         )
     home = Path("/home", name)
-    if os.path.lexists(home):
+    if os.path.lexists(home) and (uid is None or home.lstat().st_uid != uid):
         raise Refused(
             f'There is no account "{name}", but its home {home} exists and may be somebody\'s.',
             remedy=f"Root can move {home} away and try again.",
@@ -141,8 +222,13 @@ def _make(name: str) -> None:
         group = ["--no-user-group", "--gid", USERS_GROUP]
     else:
         group = ["--user-group", "--groups", USERS_GROUP]
-    options = ["--create-home", "--home-dir", str(home), "--shell", "/bin/bash", "--comment", "Hubwright"]
-    _run(["useradd", *options, "--key", "HOME_MODE=0700", *group, "--", name])
+    options = ["--home-dir", str(home), "--shell", "/bin/bash", "--comment", "Hubwright", *group]
+    if uid is not None:
+        for word in ("UID", "GID"):  # else a number above login.defs' own range would be warned of, or not kept
+            options += ["--key", f"{word}_MIN=1000", "--key", f"{word}_MAX={2**31 - 2}"]
+        _run(["useradd", "--no-create-home", "--uid", str(uid), *options, "--", name])
+        return
+    _run(["useradd", "--create-home", "--key", "HOME_MODE=0700", *options, "--", name])
     home.chmod(0o700)
 
 
@@ -154,13 +240,11 @@ def _group_exists(name: str) -> bool:
     return True
 
 
-def _run(argv: Sequence[str], tries: int = 20) -> None:
+def _run(argv: Sequence[str], tries: int = 20, text: str = "") -> None:
     """Run an account tool; another one at work holds a lock on /etc/passwd, so ask again for a few seconds."""
     for _ in range(tries):
         try:
-            done = subprocess.run(
-                argv, env=_ENVIRONMENT, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
-            )
+            done = subprocess.run(argv, env=_ENVIRONMENT, capture_output=True, text=True, timeout=60, input=text)
         except FileNotFoundError:
             raise MachineError(f"This machine has no {argv[0]}.", remedy="Install it: apt install passwd.") from None
         except subprocess.TimeoutExpired:

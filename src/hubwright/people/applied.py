@@ -1,0 +1,88 @@
+"""Whom the last `apply` let in: root's own record, so that it is known who has been taken out of the roster since."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from hubwright.errors import MachineError, Refused
+from hubwright.machine.files import Owner, make_folder, write_atomically
+from hubwright.people.roster import Person
+
+FOLDER = "people"
+_PATIENCE = 60.0
+"""Seconds to wait for another `apply`."""
+
+
+class Applied:
+    """The record in `people/` of the state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.folder = state / FOLDER
+        self._path = self.folder / "applied.json"
+
+    def make(self) -> None:
+        """Make the folder, root's alone."""
+        make_folder(self.folder, 0o700, Owner.me())
+
+    def read(self) -> dict[str, Person]:
+        """Return the people by Unix name; nobody when nothing was applied yet.
+
+        Raises:
+            MachineError: it is damaged, or others may write it.
+        """
+        try:
+            with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
+                    raise MachineError("This file can be written by others.", where=str(self._path))
+                listed = json.loads(file.read())
+            return {
+                str(name): Person(str(one["login"]), str(name), one["admin"] is True, tuple(map(str, one["groups"])))
+                for name, one in listed.items()
+            }
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MachineError(
+                f"The record of people cannot be read: {error}.",
+                where=str(self._path),
+                remedy="Restore it from a backup, or remove it: then nobody counts as taken out.",
+            ) from error
+
+    def write(self, people: Mapping[str, Person]) -> None:
+        """Replace the record."""
+        plain = {
+            name: {"login": one.login, "admin": one.admin, "groups": list(one.groups)}
+            for name, one in sorted(people.items())
+        }
+        write_atomically(self._path, json.dumps(plain, indent=1), 0o600)
+
+    @contextmanager
+    def locked(self, patience: float = _PATIENCE) -> Iterator[None]:
+        """Be the only one who applies, waiting for another; it ends with the process, however that ends.
+
+        Raises:
+            Refused: another is still at work.
+        """
+        self.make()
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            end = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise Refused("Another apply is at work.", remedy="Try again when it has ended.") from None
+                    time.sleep(0.1)
+            yield
+        finally:
+            os.close(descriptor)
