@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -11,7 +12,8 @@ import httpx
 from pydantic import AfterValidator, Field
 
 from hubwright.auth import outside_kind
-from hubwright.auth.rule import Outside
+from hubwright.auth.outside_kind import Seen
+from hubwright.auth.rule import Outside, Person, Rule
 from hubwright.errors import Problem
 from hubwright.fields import Site, shown
 
@@ -73,6 +75,16 @@ def check(config: OAuthSection, site: Site, provider: str) -> Iterator[Problem]:
     if not site.public_url.startswith("https:") and host not in _LOOPBACK:
         what = f"people come back from the provider to {callback(site)}, which is not encrypted."
         yield Problem("hub.yaml hub.url", what, "Put HTTPS before the hub, and name its address here.", "warning")
+
+
+def expected(provider: str, login: str, domain: str, rule: Rule) -> Seen:
+    """Return what the lists of hub.yaml make of somebody of whom a provider tells nothing before he logs in."""
+    person = Person(provider, "", login.lower() if "@" in login or provider == "github" else login, domain=domain)
+    verdict = rule.decide(person)
+    if verdict.allowed or not (rule.groups or rule.admin_groups):
+        return Seen(person, verdict)
+    why = "No list names him. The provider tells groups at the login only, so that they may let him in."
+    return Seen(person, replace(verdict, detail=why))
 
 
 def discover(issuer: str, ca: str | None) -> dict[str, Any]:

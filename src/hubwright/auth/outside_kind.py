@@ -113,7 +113,7 @@ class Seen:
     """What would become of somebody who logged in now."""
 
     person: Person | None
-    """None: the provider does not know him."""
+    """None: the provider does not know him. Without a subject: it tells of people at their login only."""
     verdict: Verdict
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from hubwright.auth import FAMILY as AUTH
 from hubwright.auth import names
-from hubwright.auth.identities import Identities
+from hubwright.auth.identities import Identities, Known
 from hubwright.auth.outside_kind import Seen
-from hubwright.auth.rule import Rule
+from hubwright.auth.rule import Person, Rule
 from hubwright.config.load import Loaded
 from hubwright.errors import HubwrightError, Problem, Refused
 from hubwright.fields import Site
@@ -80,12 +80,18 @@ def _name(site: Site, seen: Seen) -> str:
     assert person is not None
     known = _identities(site).all() if site.secrets.is_dir() else {}
     for name, identities in known.items():
-        if any((one.provider, one.subject) == (person.provider, person.subject) for one in identities):
+        if any(_same(one, person) for one in identities):
             return name
     name = names.unix_name(person.login)
     if name in known:
         raise Refused(f'{person} would be "{name}", which is {known[name][0]} already.')
     return name
+
+
+def _same(one: Known, person: Person) -> bool:
+    """Whether it is the identity; by the login, where the provider tells the id only when somebody comes."""
+    mine = (person.provider, person.subject) if person.subject else (person.provider, person.login)
+    return (one.provider, one.subject if person.subject else one.login) == mine
 
 
 def _inside(loaded: Loaded, site: Site, login: str) -> Outlook:

@@ -7,6 +7,8 @@ from typing import Any
 
 from hubwright.auth import oauth_section, outside_kind
 from hubwright.auth.github.config import Config
+from hubwright.auth.outside_kind import Seen
+from hubwright.auth.rule import Rule
 from hubwright.errors import Problem
 from hubwright.fields import Site
 
@@ -40,3 +42,8 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
 def probe(config: Config, site: Site) -> Iterator[Problem]:
     """Yield what is wrong when GitHub is asked for its login page."""
     yield from oauth_section.probe(config, site, f"{config.server.rstrip('/')}/login/oauth/authorize", None)
+
+
+def look_up(config: Config, site: Site, login: str, rule: Rule) -> Seen:
+    """Return what the lists make of somebody, before he logs in."""
+    return oauth_section.expected(NAME, login, "", rule)

@@ -9,6 +9,8 @@ import httpx
 
 from hubwright.auth import oauth_section, outside_kind
 from hubwright.auth.google.config import Config
+from hubwright.auth.outside_kind import Seen
+from hubwright.auth.rule import Rule
 from hubwright.errors import Problem
 from hubwright.fields import Site
 
@@ -37,10 +39,10 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
         "scope": ["openid", "email"],
         "name_claim": "email",
         "hosted_domains": list(config.hosted_domain),
-        "short_domain": config.hosted_domain[0] if len(config.hosted_domain) == 1 else "",
+        "short_domain": _own_domain(config),
     }
-    if len(config.hosted_domain) == 1:
-        c["OpenIDAuthenticator"]["extra_authorize_params"] = {"hd": config.hosted_domain[0]}
+    if domain := _own_domain(config):
+        c["OpenIDAuthenticator"]["extra_authorize_params"] = {"hd": domain}
 
 
 def probe(config: Config, site: Site) -> Iterator[Problem]:
@@ -51,3 +53,13 @@ def probe(config: Config, site: Site) -> Iterator[Problem]:
         yield Problem("hub.yaml auth.kind", f"{ISSUER} cannot be reached: {error}.")
         return
     yield from oauth_section.probe(config, site, found["authorization_endpoint"], None)
+
+
+def look_up(config: Config, site: Site, login: str, rule: Rule) -> Seen:
+    """Return what the lists make of somebody, before he logs in."""
+    return oauth_section.expected(NAME, login, _own_domain(config), rule)
+
+
+def _own_domain(config: Config) -> str:
+    """Return the domain without which lists may name people: the only one."""
+    return config.hosted_domain[0] if len(config.hosted_domain) == 1 else ""

@@ -10,6 +10,8 @@ import httpx
 
 from hubwright.auth import oauth_section, outside_kind
 from hubwright.auth.oidc.config import Config
+from hubwright.auth.outside_kind import Seen
+from hubwright.auth.rule import Rule
 from hubwright.errors import Problem
 from hubwright.fields import Site
 
@@ -52,3 +54,8 @@ def probe(config: Config, site: Site) -> Iterator[Problem]:
         yield Problem("hub.yaml auth.issuer", f"does not answer as a provider does: {error}.", "Is the address right?")
         return
     yield from oauth_section.probe(config, site, found["authorization_endpoint"], config.ca)
+
+
+def look_up(config: Config, site: Site, login: str, rule: Rule) -> Seen:
+    """Return what the lists make of somebody, before he logs in."""
+    return oauth_section.expected(NAME, login, config.domain or "", rule)
