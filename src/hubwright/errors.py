@@ -61,6 +61,10 @@ class MachineError(HubwrightError):
     exit_code = 71
 
 
+class Full(MachineError):
+    """The machine has what was asked for, and not just now: others use it."""
+
+
 class NotRunning(HubwrightError):
     """A part of the service does not answer."""
 

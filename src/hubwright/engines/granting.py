@@ -7,12 +7,15 @@ import json
 import time
 from datetime import UTC
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakSet
 
 from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Dict, Float, Int, default
 
+from hubwright.engines.listening import answers
+from hubwright.engines.telling import TellingMixin
 from hubwright.machine import capacity
 from hubwright.profiles import resolve
 from hubwright.profiles.config import Profiles
@@ -23,9 +26,11 @@ FORM = "hubwright"
 """`options_form` of a spawner whose user has something to choose: the hub's start page shows it (`hub/pages`)."""
 _LOOK_AGAIN = 1.0
 """Seconds after which a start that waits for room looks once more."""
+_SETTLING = 30.0
+"""Seconds that a server of an earlier hub has to answer, or to end, when it is first looked at."""
 
 
-class GrantingMixin(Spawner):
+class GrantingMixin(TellingMixin, Spawner):
     """A JupyterHub spawner whose `start` first resolves what this user gets, then calls `start_granted`.
 
     Every way to start ends in `Spawner.start`: form, REST API with any body, named servers, shares, `extra` hooks. So
@@ -36,7 +41,10 @@ class GrantingMixin(Spawner):
     For a subclass (`class DockerSpawner(GrantingMixin, dockerspawner.DockerSpawner)`; the mixin comes first):
 
     * implement `start_granted(grant)` in place of `start`, and take every limit from `grant`; its deadline is
-      `own_timeout`, since `start_timeout` holds the wait for room, too;
+      `own_timeout`, since `start_timeout` holds the wait for room, too; what the machine cannot hold just now is
+      `NotGranted` with status 409, and is asked for again where hub.yaml says `when_full: wait`;
+    * implement `look` in place of `poll`, and say in `socket` where the server listens;
+    * say with `tell` what the start waits for;
     * say in `enforces` what it can hold; a grant with anything else is refused before `start_granted`;
     * say in `without_profiles` what a server gets when hub.yaml has no `profiles` section.
 
@@ -56,8 +64,8 @@ class GrantingMixin(Spawner):
     """The `user_options` that were last granted. Kept in the spawner's state, also while it is stopped."""
     user_options: Any
     """JupyterHub's: what was asked for, of whatever shape."""
-    waits_for: str = ""
-    """Why the start waits, in a sentence; empty when it does not."""
+    _restored = False
+    """Whether an earlier hub started this server, and nobody has looked at it since."""
     _holding: ClassVar[WeakSet[GrantingMixin]] = WeakSet()
     """Every spawner of this hub that has had a grant."""
 
@@ -69,24 +77,21 @@ class GrantingMixin(Spawner):
         With `room_timeout` a start whose reserve does not fit now waits so long.
         """
         deadline = time.monotonic() + self.room_timeout
-        try:
-            while True:
-                try:
-                    self.grant = self.decide(self.user_options)
-                    break
-                except NotGranted as refusal:
-                    if not refusal.may_wait or time.monotonic() >= deadline:
-                        self._forget_options()
-                        raise SpawnException(
-                            str(refusal), reason="not-granted", status_code=refusal.status
-                        ) from refusal
-                    self.waits_for = str(refusal)
-                await asyncio.sleep(_LOOK_AGAIN)
-        finally:
-            self.waits_for = ""
-        self._holding.add(self)
-        self.choice = json.loads(json.dumps(self.user_options or {})) if self.profiles else None
-        return await self.start_granted(self.grant)
+        before = self.choice
+        while True:
+            try:
+                self.grant = self.decide(self.user_options)
+                self._holding.add(self)
+                self.choice = json.loads(json.dumps(self.user_options or {})) if self.profiles else None
+                return await self.start_granted(self.grant)
+            except NotGranted as refusal:
+                self._give_back()
+                self.choice = before
+                if not refusal.may_wait or time.monotonic() >= deadline:
+                    self._forget_options()
+                    raise SpawnException(str(refusal), reason="not-granted", status_code=refusal.status) from refusal
+                self.tell(3, str(refusal))
+            await asyncio.sleep(_LOOK_AGAIN)
 
     async def start_granted(self, grant: Grant) -> Any:
         """Start the server within `grant`; return its address, as `Spawner.start` does."""
@@ -96,9 +101,29 @@ class GrantingMixin(Spawner):
         """Stop the server, as the class beside this one does it."""
         await super().stop(now)
 
-    async def poll(self) -> Any:
-        """Return whether the server runs, as the class beside this one says it."""
-        return await super().poll()
+    async def poll(self) -> int | None:
+        """Return None while the server runs, its exit code after.
+
+        One of an earlier hub may be ending just now: then JupyterHub would wait for its answer as long as for one that
+        is frozen. So the first look waits until it answers or has ended, for half a minute at most.
+        """
+        code = await self.look()
+        deadline = time.monotonic() + _SETTLING
+        while self._restored and self.server and code is None and time.monotonic() < deadline:
+            self._restored = not await answers(self.socket, f"{self.server.base_url}api", 2.0)
+            await asyncio.sleep(0.2 if self._restored else 0)
+            code = await self.look()
+        self._restored = False
+        return code
+
+    async def look(self) -> int | None:
+        """Return None while the server runs, its exit code after."""
+        raise NotImplementedError
+
+    @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        raise NotImplementedError
 
     def without_profiles(self) -> Grant:
         """Return what a server gets when hub.yaml has no `profiles` section: no limits, or those of the engine."""
@@ -176,6 +201,10 @@ class GrantingMixin(Spawner):
             return None
         return float(max(0.0, seen.replace(tzinfo=UTC).timestamp() + self.idle_after - time.time()))
 
+    def _give_back(self) -> None:
+        self.grant = None
+        self._holding.discard(self)
+
     # JupyterHub's
 
     @default("options_form")
@@ -213,6 +242,7 @@ class GrantingMixin(Spawner):
         if state.get("grant") and self.server is not None:
             self.grant = Grant.from_json(state["grant"])
             self._holding.add(self)
+            self._restored = True
 
     def get_state(self) -> dict[str, Any]:
         """Return what a later hub needs: the grant while the server runs, the user's last choice always."""
@@ -226,8 +256,7 @@ class GrantingMixin(Spawner):
     def clear_state(self) -> None:
         """Give back what was granted; the last choice stays."""
         super().clear_state()
-        self.grant = None
-        self._holding.discard(self)
+        self._give_back()
 
 
 def _nothing_to_apply(spawner: Any, user_options: Any) -> None:

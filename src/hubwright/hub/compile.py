@@ -183,7 +183,9 @@ def _grant(hub: Hub, c: Settings) -> None:
         "idle_after": hub.idle.stop_after,
         "room_timeout": waits,
     }
-    c["Spawner"]["start_timeout"] += math.ceil(waits)
+    for settings in c.values():
+        if "start_timeout" in settings:
+            settings["start_timeout"] += math.ceil(waits)
     # JupyterHub counts the names there are, and takes 0 for "no limit"; how many run is decided at each start
     c["JupyterHub"].update(allow_named_servers=most > 1, named_server_limit_per_user=most - 1)
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubwright.errors import MachineError
+from hubwright.errors import Full, MachineError
 from hubwright.machine import capacity
 from hubwright.machine.cgroups import Group, Hierarchy, Limits, Reserve
 from hubwright.machine.policy import Policy
@@ -93,7 +93,7 @@ class Room:
             Why all of them cannot be held to the room (they take more already); empty when they are.
 
         Raises:
-            MachineError: what is to be reserved is in use by servers without a reserve, or nothing is left for these.
+            Full: what is to be reserved is in use by servers without a reserve, or nothing is left for these.
         """
         base = self.hierarchy.group()
         base.make()
@@ -124,12 +124,12 @@ class Room:
         what = f"{max(0, limit) // 2**20}M would be left for {many} without a reserve, which take {used // 2**20}M."
         remedy = "Ask for less, or try again when somebody has stopped."
         if many and (used > limit or limit < many * LEAST_OPEN):
-            raise MachineError(what, remedy=remedy)
+            raise Full(what, remedy=remedy)
         try:
             opened.limit(Limits(max(limit, LEAST_OPEN)))
         except MachineError as error:
             if many:
-                raise MachineError(what, remedy=remedy) from error
+                raise Full(what, remedy=remedy) from error
 
     def _weigh(self, opened: Group, kept: Mapping[str, Reserve], many: int) -> None:
         """Give each reserve its processors; the others, and those that reserved memory alone, share the rest."""

@@ -323,6 +323,45 @@ def test_the_offer_says_what_can_start_now(hub: Service, ada: Account, bob: Acco
     assert httpx.get(f"{hub.url}/hub/api/hubwright/offer", timeout=30).status_code == 403
 
 
+def take(notebook: Notebook, blocks: int) -> tuple[Any, int]:
+    """Have a server take so many blocks of 16M, and keep them; return its kernel and what the group then holds."""
+    kernel = notebook.kernel()
+    assert kernel.run(f"b = [bytearray(b'x') * 2**24 for _ in range({blocks})]\nprint(len(b))").strip() == str(blocks)
+    return kernel, group(notebook).usage().memory
+
+
+def test_memory_in_use_by_others_is_no_room_for_a_reserve(hub: Service, ada: Account, bob: Account) -> None:
+    """Nobody has reserved anything, but one without a reserve holds 1.4G of the 2G: not now, which is 409."""
+    kernel, used = take(hub.start(bob.name, body={"size": "Large"}), 85)
+    refused = ask(hub, ada.name, {"size": "Large", "reserve": {"memory": "1G"}})
+    assert refused.status_code == 409, refused.text
+    message = refused.json()["message"]
+    assert "1024M would be left for 1 without a reserve, which take" in message and "try again" in message
+    assert hub.api("GET", f"/hubwright/offer?user={ada.name}").json()["reserved"]["memory"] == 0, (
+        "nothing is kept of it"
+    )
+    assert used > 1300 * M and kernel.run("print(len(b))").strip() == "85"
+
+
+def test_a_start_may_wait_for_memory_that_others_use(
+    service: Callable[..., Service], ada: Account, bob: Account
+) -> None:
+    waiting = service(YAML.partition("extra:")[0] + "  when_full: wait\n  wait: 60s\n").up()
+    kernel, _ = take(waiting.start(bob.name, body={"size": "Large"}), 85)
+    waiting.add_user(ada.name)
+    token = {"Authorization": f"token {waiting.token(ada.name)}"}
+    with ThreadPoolExecutor(2) as pool:
+        later = pool.submit(ask, waiting, ada.name, {"size": "Large", "reserve": {"memory": "1G"}})
+        wait_until(lambda: waiting.server(ada.name).get("pending") == "spawn", 20)
+        told = pool.submit(waiting.api, "GET", f"/users/{ada.name}/server/progress", headers=token)
+        time.sleep(3)
+        assert waiting.server(ada.name).get("pending") == "spawn"
+        kernel.run("del b")
+        assert later.result(60).status_code in (201, 202)
+        wait_until(lambda: waiting.server(ada.name).get("ready"), 60)
+        assert "would be left for 1 without a reserve" in told.result(60).text
+
+
 def test_a_start_may_wait_for_room(service: Callable[..., Service], ada: Account, bob: Account) -> None:
     yaml = YAML.partition("extra:")[0] + "  when_full: wait\n  wait: 60s\n"
     waiting = service(yaml).up()

@@ -205,8 +205,8 @@ def in_mid_stop(running: Service, name: str) -> Iterator[Process]:
         wait_until(lambda: running.server(name).get("pending") == "stop")
         yield child
         child.signal(signal.SIGCONT)
-    # a hub that was started meanwhile, and looked while the server was ending, gives it 180 s to answer
-    wait_until(lambda: not running.server(name).get("pending"), 200)
+    # also by a hub that was started meanwhile, and looked while the server was ending
+    wait_until(lambda: not running.server(name).get("pending"), 45)
 
 
 @contextmanager

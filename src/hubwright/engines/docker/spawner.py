@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -43,9 +43,6 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
     stop_grace = Float(10, config=True, help="Seconds a server has to end by itself before it is ended.")
     site_path = Unicode(config=True, help="The site.json of this service; $HUBWRIGHT_SITE by default.")
 
-    _news: tuple[int, str] = (0, "")
-    _changed: asyncio.Event | None = None
-
     @property
     def site(self) -> Site:
         """Where the service keeps its things."""
@@ -60,6 +57,11 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
     def key(self) -> str:
         """The server's name in paths."""
         return server_key(self.user.name, self.name)
+
+    @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        return Place.of(self.site, self.key).socket
 
     @property
     def client(self) -> Any:
@@ -112,7 +114,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         Raises:
             SpawnException: with the reason in words, for the user's page and for the API.
         """
-        self._tell(5, "Looking at your account.")
+        self.tell(5, "Looking at your account.")
         try:
             return await self._start(grant)
         except HubwrightError as error:
@@ -125,7 +127,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         person = await self._run(user.find, site, self.user.name, home)
         self.image = grant.image_ref or settings.image
         image = await self._image(settings, site)
-        self._tell(50, "Making your container.")
+        self.tell(50, "Making your container.")
         begun = time.monotonic()
         if await self.get_object():
             await self._remove()
@@ -136,12 +138,12 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         wanted = self._container(grant, settings, site, person, image, place, above)
         made = await self.docker("create_container_from_config", wanted.as_api(), wanted.name, patience=daemon.PATIENT)
         self.object_id = made["Id"]
-        self._tell(60, f"Starting your container{_size(grant)}.")
+        self.tell(60, f"Starting your container{_size(grant)}.")
         await self._run(start, settings.socket, self.object_id, wanted)
         await self._run(place.record, self.user.name, self.name, self.object_id, wanted.parent)
-        self._tell(75, "Waiting for the server in it.")
+        self.tell(75, "Waiting for the server in it.")
         await self._until_up(place, person.uid, begun + settings.start_timeout)
-        self._tell(95, "It answers.")
+        self.tell(95, "It answers.")
         return unix_url(place.socket, "", 80)
 
     async def _image(self, settings: Config, site: Site) -> images.Image:
@@ -155,14 +157,14 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
 
             def tell(percent: int) -> None:
                 words = f"Pulling the image {name}: {percent} %."
-                loop.call_soon_threadsafe(self._tell, 10 + percent * 3 // 10, words)
+                loop.call_soon_threadsafe(self.tell, 10 + percent * 3 // 10, words)
 
             await self._run(images.pull, socket, name, tell, settings.pull_timeout)
             found = await self._run(images.find, socket, name)
             if found is None:
                 raise images.missing(name)
         shared = container.mounts_of_all(settings.volumes)
-        self._tell(45, f"Looking into the image {name}.")
+        self.tell(45, f"Looking into the image {name}.")
         return await self._run(images.look_into, socket, name, found, site.run / "images", shared)
 
     def _container(
@@ -287,7 +289,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         self.object_id = ""
         await self._run(Place.of(self.site, self.key).remove)
 
-    async def poll(self) -> int | None:
+    async def look(self) -> int | None:
         """Return None while the server runs, its exit code after.
 
         While Docker does not answer, the answer is None: a daemon that restarts or is frozen ends no notebook.
@@ -314,23 +316,6 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
 
     def _ended(self) -> None:
         self._watching = asyncio.ensure_future(self.poll_and_notify())
-
-    async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Say what the start waits for, as it goes on."""
-        told = ""
-        while True:
-            self._changed = self._changed or asyncio.Event()
-            changed, (percent, words) = self._changed, self._news
-            if words and words != told:
-                told = words
-                yield {"progress": percent, "message": words}
-            await changed.wait()
-
-    def _tell(self, percent: int, words: str) -> None:
-        self._news = (percent, words)
-        if self._changed:
-            self._changed.set()
-        self._changed = asyncio.Event()
 
     def _run(self, work: Callable[..., _Found], *args: Any, **kwargs: Any) -> asyncio.Future[_Found]:
         """Do what blocks in one of the engine's threads."""

@@ -204,10 +204,10 @@ class ForkServer(Loop):
         else:
             self.later(0.1, lambda: self.empty(server, group, tries - 1))
 
-    def share(self, new: Server | None = None) -> str:
+    def share(self, new: Server | None = None) -> HubwrightError | None:
         """Divide what all servers share among those that run, and `new`; return why that could not be."""
         if not self.hierarchy.mounts:
-            return ""
+            return None
         try:
             found = room.Room.of(Policy.load(self.site.policy), self.hierarchy)
             servers = {one.group: one.reserve for one in (*self.running(), *([new] if new else []))}
@@ -215,8 +215,8 @@ class ForkServer(Loop):
                 sys.stderr.write(f"{above}\n")
         except (HubwrightError, OSError) as error:
             sys.stderr.write(f"What all servers share could not be divided: {error}\n")
-            return str(error)
-        return ""
+            return error if isinstance(error, HubwrightError) else MachineError(str(error))
+        return None
 
     def running(self) -> list[Server]:
         """Return the servers that have not ended."""
@@ -332,7 +332,7 @@ class Starting:
         reserve = cgroups.Reserve(**words["reserve"])
         new = Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"], reserve)
         if why := self.loop.share(new):
-            self.channel.send(why.encode()[:4000])
+            self.channel.send(starting.refusal(why))
             self.loop.share()
             return
         self.settled = True

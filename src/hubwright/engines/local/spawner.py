@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hubwright.errors import NotRunning
 from hubwright.fields import Site, format_bytes, server_key, unix_url
 from hubwright.machine import async_wire, site_file
 from hubwright.machine.process import Process
-from hubwright.profiles.grants import Grant
+from hubwright.profiles.grants import Grant, NotGranted
 
 _ANSWER = 15.0
 """Seconds the fork server has to answer."""
@@ -49,9 +48,14 @@ class ForkSpawner(GrantingMixin):
         return server_key(self.user.name, self.name)
 
     @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        return self.site.servers / self.key / "http.sock"
+
+    @property
     def address(self) -> str:
         """How the hub and Caddy reach the server: its Unix socket, as JupyterHub writes one."""
-        return unix_url(self.site.servers / self.key / "http.sock", "", 80)
+        return unix_url(self.socket, "", 80)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that an earlier hub started."""
@@ -94,9 +98,12 @@ class ForkSpawner(GrantingMixin):
         """Start the server; return its address once it answers requests.
 
         Raises:
+            NotGranted: servers without a reserve use the memory that is to be reserved.
             SpawnException: with the reason in words, for the user's page and for the API.
         """
         site = self.site
+        size = f" with up to {format_bytes(grant.memory)} of memory" if grant.memory else ""
+        self.tell(30, f"Starting your server{size}.")
         request = {
             "user": self.user.name,
             "server": self.name,
@@ -110,9 +117,13 @@ class ForkSpawner(GrantingMixin):
                 connection.send(request)
                 answer = await connection.receive(_ANSWER)
                 if not answer.get("ok"):
-                    words = f"{answer.get('error', 'No reason was given.')} {answer.get('remedy', '')}".strip()
+                    what, remedy = answer.get("error", "No reason was given."), answer.get("remedy", "")
+                    if answer.get("full"):
+                        raise NotGranted(what, remedy=remedy, status=409)
+                    words = f"{what} {remedy}".strip()
                     raise SpawnException(words, reason="refused", status_code=403)
                 self.process = Process(answer["pid"], answer["started"])
+                self.tell(60, "Waiting for it to answer.")
                 ready = await connection.receive(self.own_timeout)
         except NotRunning as error:
             words = f"The fork server {error.problem.what}. Please try again in a moment."
@@ -134,7 +145,7 @@ class ForkSpawner(GrantingMixin):
             raise RuntimeError(f"The fork server does not know {self._log_name}, which runs as pid {self.process.pid}.")
         self.process = None
 
-    async def poll(self) -> int | None:
+    async def look(self) -> int | None:
         """Return None while the server runs, its exit code after; 0 where the code cannot be known.
 
         While nobody can say, the answer is None: a fork server that is away for a moment ends no notebook. Its
@@ -168,16 +179,6 @@ class ForkSpawner(GrantingMixin):
             answer = await self._ask({"op": "wait", "key": self.key}, None)
         if answer["state"] == "exited" or (self.process and not self.process.alive()):
             await self.poll_and_notify()
-
-    async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Say what the start waits for."""
-        while self.waits_for:
-            yield {"progress": 10, "message": self.waits_for}
-            await asyncio.sleep(2)
-        memory = self.grant.memory if self.grant else None
-        size = f" with up to {format_bytes(memory)} of memory" if memory else ""
-        yield {"progress": 30, "message": f"Starting your server{size}."}
-        yield {"progress": 60, "message": "Waiting for it to answer."}
 
     async def _ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any] | None:
         """Ask on the control socket; None when nobody answers, or not within `timeout` seconds."""

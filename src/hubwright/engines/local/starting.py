@@ -16,7 +16,7 @@ from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
 from hubwright.engines.local import agent, answers, launch, provisioner, server
-from hubwright.errors import HubwrightError, MachineError, Refused
+from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, policy, room, wire
 from hubwright.machine.process import Process
@@ -59,7 +59,8 @@ def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent:
         _serve(site, hierarchy, caller, parent)
         code = 0
     except HubwrightError as error:
-        caller.sendall(wire.encode({"ok": False, "error": error.problem.what, "remedy": error.problem.remedy}))
+        answer = {"ok": False, "error": error.problem.what, "remedy": error.problem.remedy}
+        caller.sendall(wire.encode({**answer, "full": isinstance(error, Full)}))
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     except BaseException:
@@ -100,10 +101,10 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
             }
         ).encode()
     )
-    if (word := parent.recv(4096)) == b"runs":
+    if (word := parent.recv(65536)) == b"runs":
         raise Refused(f"{wanted.user}'s server {wanted.server!r} is running already.", remedy="Stop it first.")
     if word != b"go":
-        raise MachineError(f"{wanted.user}'s server is not started: {word.decode()}")
+        raise refused(wanted.user, word)
     parent.close()
     if group:
         group.make()
@@ -125,6 +126,19 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
     sys.argv = ["jupyterhub-singleuser"]
     server.serve(listener, caller, kernels, [*server.node_roots(MACHINE.npm_prefix), *wanted.args])
+
+
+def refusal(why: HubwrightError) -> bytes:
+    """Return the fork server's word to a child that may not start."""
+    words = {"full": isinstance(why, Full), "what": why.problem.what[:2000], "remedy": why.problem.remedy[:1000]}
+    return json.dumps(words, ensure_ascii=False).encode()
+
+
+def refused(user: str, word: bytes) -> HubwrightError:
+    """Return the error that `refusal` is about."""
+    told = json.loads(word or b'{"full": false, "what": "the fork server has ended.", "remedy": "Try again."}')
+    kind = Full if told["full"] else MachineError
+    return kind(f"{user}'s server is not started: {told['what']}", remedy=told["remedy"])
 
 
 def _account(site: Site, user: str) -> tuple[pwd.struct_passwd, policy.Policy]:
