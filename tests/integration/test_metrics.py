@@ -241,11 +241,26 @@ def test_the_hub_answers_while_the_metrics_hang(measured: Measured) -> None:
 
 
 def test_a_server_that_ended_is_gone_and_stays_in_the_history(measured: Measured) -> None:
+    wait_until(lambda: measured.usage(measured.second, "?hours=1").json()["history"]["servers"], 60)
     measured.service.stop(measured.second)
     wait_until(lambda: not measured.server(measured.second), 15)
     assert measured.usage(measured.second).json()["machine"]["servers"] == 1
     lines = measured.usage(measured.second, "?hours=1").json()["history"]["servers"]
     assert [line["user"] for line in lines] == [measured.second]
+
+
+def test_a_new_person_of_a_deleted_name_sees_nothing_of_the_old_one(
+    measured: Measured, module_account: Callable[..., Account]
+) -> None:
+    name, service = module_account().name, measured.service
+    service.start(name)
+    wait_until(lambda: measured.usage(name, "?hours=1").json()["history"]["servers"], 60)
+    service.stop(name)
+    assert service.api("DELETE", f"/users/{name}").status_code == 204
+    service.tokens.pop(name)
+    service.add_user(name)
+    assert measured.usage(name, "?hours=1").json()["history"]["servers"] == []
+    assert measured.usage(measured.admin, f"?hours=1&user={name}").json()["history"]["servers"] == []
 
 
 def test_the_notebook_shows_the_same_limits(measured: Measured) -> None:

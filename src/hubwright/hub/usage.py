@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class UsageHandler(_Asking):
             "top": self._number("top"),
             "all": everybody,
             "reserves": self.reserves(users),
+            "since": {} if users is None else self._since(users),
         }
         self.set_header("Cache-Control", "no-store")
         self.finish(await self.ask(request))
@@ -90,6 +92,11 @@ class UsageHandler(_Asking):
         if scope is Scope.ALL or (wanted is not None and self.get_scope_filter("read:servers")(wanted, kind="user")):
             return str(name)
         raise HTTPError(403, "You may see the usage of your own servers only.")
+
+    def _since(self, names: frozenset[str]) -> dict[str, float]:
+        """Return since when the hub knows each user: what an earlier one of that name did is nobody's to see."""
+        users = self.db.query(orm.User).filter(orm.User.name.in_(names))
+        return {user.name: user.created.replace(tzinfo=UTC).timestamp() for user in users if user.created}
 
     def _allowed_of_all(self) -> frozenset[str] | None:
         """Return the names of those that the caller may list, None for everybody."""

@@ -4,8 +4,9 @@
     {"op": "usage", "users": [name] or null, ...}           -> {"ok": true, "bytes": N}, then N bytes of JSON
     {"op": "prometheus", "reserves": {...}}                 -> {"ok": true, "bytes": N}, then N bytes of text
 
-`usage` takes `server` (a name or null), `hours`, `points`, `top`, `all` and `reserves`
-(`{user: {server: [processors, bytes]}}`, which only the hub knows); what comes back stands in `hubwright.metrics`.
+`usage` takes `server` (a name or null), `hours`, `points`, `top`, `all`, `reserves`
+(`{user: {server: [processors, bytes]}}`) and `since` (`{user: Unix time}`: what the name did before was somebody
+else's), which only the hub knows; what comes back stands in `hubwright.metrics`.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class Answers:
         hours = min(max(0.1, float(request["hours"])), _LONGEST)
         points = min(max(10, int(request.get("points") or 120)), 500)
         top = min(max(1, int(request.get("top") or 20)), 500) if everybody else None
-        return self._opened().lines(self.sampler.at, hours, points, users, server, top)
+        since = {str(user): float(begun) for user, begun in (request.get("since") or {}).items()}
+        return self._opened().lines(self.sampler.at, hours, points, users, server, top, since)
 
     def _machine(self) -> dict[str, Any]:
         totals, live = self.sampler.totals, self._live()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,14 @@ class History:
         self._means: tuple[float, dict[str, tuple[Means, Means]]] = (-1e9, {})
 
     def lines(
-        self, now: float, hours: float, points: int, users: Collection[str] | None, server: str | None, top: int | None
+        self,
+        now: float,
+        hours: float,
+        points: int,
+        users: Collection[str] | None,
+        server: str | None,
+        top: int | None,
+        since: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Return the machine's line and those of servers, or with `top` of the users who used most; see the package.
 
@@ -73,6 +80,7 @@ class History:
             users: whose servers; None for everybody's.
             server: of this name only; None for every name.
             top: lines are users', at most so many; None: lines are servers'.
+            since: Unix time before which a user's name was somebody else's, for those of whom it is known.
         """
         width = max(DETAIL.step, hours * 3600 / points)
         grade = next((g for g in (HOURS, MINUTES) if g.step <= width), DETAIL)
@@ -81,6 +89,7 @@ class History:
         width = -(-width // grade.step) * grade.step
         count = max(1, round(hours * 3600 / width))
         begin = (now // width + 1 - count) * width
+        begun = since or {}
         names = self._store.numbers()
         names = {
             number: name
@@ -97,7 +106,7 @@ class History:
             machine.add(place, whole.cpu, whole.memory, whole.seconds)
             load[place] += whole.load * whole.seconds
             for number, name in names.items() if users is not None else _present(step, names):
-                if (row := step.row(number)) is not None:
+                if (row := step.row(number)) is not None and at >= begun.get(name[0], 0.0):
                     key = name if top is None else (name[0], "")
                     lines.setdefault(key, _Line(count)).add(place, row.cpu, row.memory, row.seconds)
         seconds = machine.seconds

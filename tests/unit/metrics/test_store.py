@@ -211,6 +211,16 @@ def test_only_those_are_told_who_were_asked_for(store):
     assert not history.lines(BEGIN + 299, 1, 60, {"bob"}, "other", None)["servers"]
 
 
+def test_what_an_earlier_person_of_the_name_did_is_not_told(store):
+    numbers = [store.number(user, user, "", BEGIN) for user in ("ada", "bob")]
+    fill(store, BEGIN, 600, lambda at: [Row(n, 1.0, 4096, 4096, 1, 15) for n in numbers])
+    history = History(store, Keep())
+    lines = history.lines(BEGIN + 599, 1, 60, {"ada", "bob"}, None, None, {"ada": BEGIN + 300.0})["servers"]
+    counts = {line["user"]: sum(x is not None for x in line["cpu"]) for line in lines}
+    assert counts == {"ada": 5, "bob": 10}
+    assert not history.lines(BEGIN + 599, 1, 60, {"ada"}, None, None, {"ada": BEGIN + 601.0})["servers"]
+
+
 def test_two_servers_of_a_user_add_up(store):
     numbers = [store.number(name, "ada", name, BEGIN) for name in ("", "two")]
     fill(store, BEGIN, 300, lambda at: [Row(n, 1.0, 8 * MIB, 4096, 1, 15) for n in numbers])
