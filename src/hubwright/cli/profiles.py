@@ -11,11 +11,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from hubwright.auth import FAMILY as AUTH
 from hubwright.care.hub_api import HubApi
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.config.load import Loaded
 from hubwright.errors import NotRunning, Refused
 from hubwright.fields import Site
+from hubwright.machine.policy import find_account, group_names
 from hubwright.profiles import resolve as resolving
 from hubwright.profiles.config import Entry
 from hubwright.profiles.grants import Amounts, in_words
@@ -51,7 +53,8 @@ def explain(
 ) -> None:
     """Say what a user gets, and which line of hub.yaml each value comes from.
 
-    His groups are asked of the service; where it does not run, or to see what another group would change, name them.
+    His groups are asked of the service, and of this machine where people log in with Unix accounts; where it does not
+    run, or to see what another group would change, name them.
 
     [bold]Examples[/]
 
@@ -67,6 +70,8 @@ def explain(
             remedy='Begin one: "hubwright init" writes an example.',
         )
     groups, note = (group, "") if group else _groups(site, user)
+    if not group and getattr(AUTH.of(loaded.hub.auth), "UNIX_GROUPS", False) and (account := find_account(user)):
+        groups = list(dict.fromkeys([*groups, *group_names(account)]))
     servers = getattr(loaded.hub.engine, "servers", 1)
     found = resolving.entitlement(section, user, groups, servers)
     rows = {name: _row(loaded, found, name) for name in Entry.model_fields}
@@ -90,7 +95,7 @@ def _groups(site: Site, user: str) -> tuple[list[str], str]:
             return [], "The service does not know this user yet."
         return list(hub.ask("GET", f"/users/{quote(user, safe='')}").get("groups", [])), ""
     except NotRunning:
-        return [], "The service does not run, so groups are not known: name them with --group."
+        return [], "The service does not run, so the hub's groups are not known: name them with --group."
 
 
 def _row(loaded: Loaded, found: resolving.Entitlement, name: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 from weakref import WeakSet
 
 from jupyterhub.spawner import Spawner, SpawnException
-from traitlets import Dict, Float, Int, default
+from traitlets import Bool, Dict, Float, Int, default
 
 from hubwright.engines.listening import answers
 from hubwright.engines.telling import TellingMixin
-from hubwright.machine import capacity
+from hubwright.machine import capacity, policy
 from hubwright.profiles import resolve
 from hubwright.profiles.config import Profiles
 from hubwright.profiles.grants import Grant, Machine, NotGranted, Running
@@ -34,7 +34,7 @@ class GrantingMixin(TellingMixin, Spawner):
     """A JupyterHub spawner whose `start` first resolves what this user gets, then calls `start_granted`.
 
     Every way to start ends in `Spawner.start`: form, REST API with any body, named servers, shares, `extra` hooks. So
-    it is decided there, after every hook, from `user.groups` and `user_options` only; traits that a hook may have
+    it is decided there, after every hook, from the user's groups and `user_options` only; traits that a hook may have
     changed (`mem_limit`, `memory`, ...) are not looked at once hub.yaml has a `profiles` section. Deciding and taking
     hold of what was granted happen without giving the loop away, so two starts never see the same room as free.
 
@@ -54,6 +54,7 @@ class GrantingMixin(TellingMixin, Spawner):
     profiles = Dict(config=True, help="hub.yaml's `profiles` section; empty for none.")
     most_servers = Int(1, config=True, help="How many servers a user may run where `profiles` does not say it.")
     idle_after = Float(0, config=True, help="Seconds after which an idle server is stopped; 0 for never.")
+    unix_groups = Bool(False, config=True, help="Whether the Unix groups of a user count as those of the hub do.")
     room_timeout = Float(0, config=True, help="Seconds a start waits for room before it is refused.")
 
     enforces: ClassVar[frozenset[str]] = frozenset({"processes", "reserve"})
@@ -64,6 +65,8 @@ class GrantingMixin(TellingMixin, Spawner):
     """The `user_options` that were last granted. Kept in the spawner's state, also while it is stopped."""
     user_options: Any
     """JupyterHub's: what was asked for, of whatever shape."""
+    _unix: frozenset[str] = frozenset()
+    """The user's Unix groups, where they count, as of the last look."""
     _restored = False
     """Whether an earlier hub started this server, and nobody has looked at it since."""
     _holding: ClassVar[WeakSet[GrantingMixin]] = WeakSet()
@@ -78,6 +81,7 @@ class GrantingMixin(TellingMixin, Spawner):
         """
         deadline = time.monotonic() + self.room_timeout
         before = self.choice
+        await self.learn_groups()
         while True:
             try:
                 self.grant = self.decide(self.user_options)
@@ -141,15 +145,20 @@ class GrantingMixin(TellingMixin, Spawner):
         """The `profiles` section; None for none."""
         return _parsed(json.dumps(self.profiles)) if self.profiles else None
 
+    async def learn_groups(self) -> None:
+        """Look at the user's Unix groups, where they count; the machine may have to ask a directory for them."""
+        if self.unix_groups and self.profiles:
+            self._unix = await asyncio.to_thread(_groups_of, self.user.name)
+
     def entitlement(self) -> resolve.Entitlement | None:
-        """Return what the user may have, by hub.yaml and his groups in the hub; None without `profiles`.
+        """Return what the user may have, by hub.yaml and his groups; None without `profiles`.
 
         Raises:
             NotGranted: hub.yaml gives him nothing.
         """
         if (section := self.section) is None:
             return None
-        groups = [group.name for group in self.user.groups]
+        groups = {*self._unix, *(group.name for group in self.user.groups)}
         return resolve.entitlement(section, self.user.name, groups, self.most_servers)
 
     def machine(self) -> Machine:
@@ -263,8 +272,14 @@ def _nothing_to_apply(spawner: Any, user_options: Any) -> None:
     """Stand where JupyterHub would warn of options that nobody looks at."""
 
 
-def _form(spawner: GrantingMixin) -> str:
+def _groups_of(name: str) -> frozenset[str]:
+    account = policy.find_account(name)
+    return frozenset(policy.group_names(account) if account else ())
+
+
+async def _form(spawner: GrantingMixin) -> str:
     """Return `FORM` when there is something to choose; else nothing, so that a start begins at once, or is refused."""
+    await spawner.learn_groups()
     try:
         allowed = spawner.entitlement()
     except NotGranted:

@@ -182,6 +182,7 @@ def _grant(hub: Hub, c: Settings) -> None:
         "most_servers": own,
         "idle_after": hub.idle.stop_after,
         "room_timeout": waits,
+        "unix_groups": getattr(AUTH.of(hub.auth), "UNIX_GROUPS", False),
     }
     for settings in c.values():
         if "start_timeout" in settings:

@@ -132,6 +132,7 @@ class OfferHandler(APIHandler):
         spawner = user.spawners[server] if server in user.orm_spawners else user.spawner
         if not isinstance(spawner, GrantingMixin):
             raise HTTPError(404, "The spawner of this hub is not Hubwright's.")
+        await spawner.learn_groups()
         self.set_header("Cache-Control", "no-store")
         self.finish(offer(spawner, server))
 

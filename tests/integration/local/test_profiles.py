@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -321,6 +322,31 @@ def test_the_offer_says_what_can_start_now(hub: Service, ada: Account, bob: Acco
     assert hub.api("GET", f"/hubwright/offer?user={bob.name}", **own).status_code == 403
     assert hub.api("GET", "/hubwright/offer?user=nobody-there").status_code == 404
     assert httpx.get(f"{hub.url}/hub/api/hubwright/offer", timeout=30).status_code == 403
+
+
+def test_a_unix_group_gives_its_sizes(service: Callable[..., Service], module_account: Callable[..., Account]) -> None:
+    """Before the first login, and as it is at each start; the hub itself knows no such group."""
+    profiles = """\
+profiles:
+  sizes: {Small: {cpu: 0.5, memory: 400M}, Large: {cpu: 1, memory: 800M}}
+  default: {sizes: [Small]}
+  groups: {users: {sizes: [Large]}}
+"""
+    hub = service(YAML.partition("profiles:")[0] + profiles).up()
+    inside, outside = module_account(groups=["users"]), module_account()
+    for user, size, other in ((inside, "Large", "Small"), (outside, "Small", "Large")):
+        hub.add_user(user.name)
+        assert hub.api("GET", f"/users/{user.name}").json()["groups"] == []
+        offer = hub.api("GET", f"/hubwright/offer?user={user.name}").json()
+        assert [one["name"] for one in offer["sizes"]] == [size]
+        assert ask(hub, user.name, {"size": other}).status_code == 403
+        told = json.loads(hub.cli("profiles", "explain", user.name, "--json").stdout)
+        assert told["entitlement"]["sizes"]["value"] == [size]
+    limit = hub.start(inside.name).kernel().run("import os; print(os.environ['MEM_LIMIT'])")
+    assert int(limit) == 800 * M
+    hub.stop(inside.name)
+    subprocess.run(["gpasswd", "--delete", inside.name, "users"], check=True, capture_output=True)
+    assert ask(hub, inside.name, {"size": "Large"}).status_code == 403
 
 
 def take(notebook: Notebook, blocks: int) -> tuple[Any, int]:

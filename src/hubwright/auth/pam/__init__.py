@@ -11,6 +11,8 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "pam"
+UNIX_GROUPS = True
+"""People are Unix accounts, so their Unix groups say who they are, as those of the hub do."""
 
 
 def check(config: Config, site: Site) -> list[Problem]:
