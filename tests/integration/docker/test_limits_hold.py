@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.conftest import measured
 from tests.integration.docker.daemon import FOLDERS, Dockerd
-from tests.integration.docker.test_servers import inspected
+from tests.integration.docker.test_containers import inspected
 from tests.running import Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
