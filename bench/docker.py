@@ -67,6 +67,7 @@ class AsItComes(Contained):
         """Return the settings with dockerspawner in the place of Hubwright's spawner."""
         settings = super().change(settings)
         settings["hub"]["listen"] = f"0.0.0.0:{self.port}"
+        settings["https"] = {"kind": "none", "insecure": True}
         settings["extra"] = {
             "JupyterHub": {"concurrent_spawn_limit": 0, "spawner_class": "dockerspawner.DockerSpawner"},
             "DockerSpawner": {"image": PLAIN, "client_kwargs": {"base_url": self.socket}},

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hubwright.fields import Site
-from hubwright.proxy import ENVIRONMENT, configuration
+from hubwright.proxy import ENVIRONMENT, Descriptors, configuration
 from hubwright.proxy.table import Table
 from plain import proxy_command
 from table import machine, write
@@ -85,7 +85,7 @@ class Caddy:
         )
         self.table = Table(self.site.routes, self.site.servers, "/")
         fds = [item.fileno() for item in sockets]
-        (work / "caddy.json").write_text(json.dumps(configuration(self.site, *fds)))
+        (work / "caddy.json").write_text(json.dumps(configuration(self.site, Descriptors(*fds))))
         argv = [str(prefix / "bin/caddy"), "run", "--config", str(work / "caddy.json")]
         environment = {"PATH": os.environ["PATH"], "HOME": str(work), **ENVIRONMENT}
         self.process = subprocess.Popen(argv, pass_fds=fds, env=environment, stderr=subprocess.DEVNULL)

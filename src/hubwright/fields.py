@@ -163,6 +163,16 @@ class Site:
         return self.state / "static"
 
     @property
+    def certificate(self) -> Path:
+        """Certificate and key as Caddy reads them; for root and the hub's account only."""
+        return self.run / "tls.pem"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the service's own authority, for people to take and trust."""
+        return self.state / "authority.crt"
+
+    @property
     def hub_socket(self) -> Path:
         """The hub's own listener; only Caddy's account may connect."""
         return self.run / "hub.sock"

@@ -26,16 +26,16 @@ from hubwright.hub.compile import admins, own, policy
 from hubwright.hub.pages import branding
 from hubwright.machine import ports
 from hubwright.machine.policy import Policy, may_serve
+from hubwright.proxy.https import https_of
 
 LEAST_SPACE = 200 * 2**20
 """Bytes below which the service is not worth starting; it warns below five times as many."""
 _TOOLS = ("useradd", "groupadd", "usermod")
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 def check(loaded: Loaded, site: Site) -> list[Problem]:
     """Return everything that stands in the way of the service, or is worth a look, worst first."""
-    found = [*_sections(loaded, site), *_extra(loaded, site), *_people(loaded, site), *_openness(loaded, site)]
+    found = [*_sections(loaded, site), *_extra(loaded, site), *_people(loaded, site)]
     found += [*_versions(), *_environment(site), *_port(loaded, site), *_space(site)]
     return sorted(found, key=lambda problem: problem.severity != "error")
 
@@ -44,6 +44,8 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     for problem in AUTH.of(loaded.hub.auth).check(loaded.hub.auth, site):
         yield loaded.place(problem)
     for problem in ENGINES.of(loaded.hub.engine).check(loaded.hub.engine, site):
+        yield loaded.place(problem)
+    for problem in https_of(loaded.hub.https).check(loaded.hub.https, site):
         yield loaded.place(problem)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.profiles, site))
@@ -110,15 +112,6 @@ def _is_group(gid: int) -> bool:
     return True
 
 
-def _openness(loaded: Loaded, site: Site) -> Iterator[Problem]:
-    if not site.listen[0].startswith(_LOOPBACK) and not site.public_url.startswith("https:"):
-        what = (
-            "passwords cross the network unencrypted: this address can be reached from other machines, by plain HTTP."
-        )
-        remedy = "Listen on 127.0.0.1 behind a proxy with HTTPS, and name its address in hub.url."
-        yield Problem(loaded.where("hub.listen"), what, remedy, "warning")
-
-
 def _versions() -> Iterator[Problem]:
     for line in requires("hubwright") or ():
         wanted = Requirement(line)
@@ -154,10 +147,13 @@ def _environment(site: Site) -> Iterator[Problem]:
 def _port(loaded: Loaded, site: Site) -> Iterator[Problem]:
     if any(process.alive() for process, _ in read_ledger(site.run / "parts.json").values()):
         return  # it is ours
-    try:
-        ports.listen(*site.listen).close()
-    except HubwrightError as error:
-        yield Problem(loaded.where("hub.listen"), error.problem.what, error.problem.remedy)
+    places = {"hub.listen": site.listen, "https": https_of(loaded.hub.https).serving(loaded.hub.https, site).redirect}
+    for setting, address in places.items():
+        try:
+            if address:
+                ports.listen(*address).close()
+        except HubwrightError as error:
+            yield Problem(loaded.where(setting), error.problem.what, error.problem.remedy)
 
 
 def _space(site: Site) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Caddy's two listening sockets: bound once, handed to every Caddy, taken back from one that outlived its `up`."""
+"""Caddy's listening sockets: bound once, handed to every Caddy, taken back from one that outlived its `up`."""
 
 from __future__ import annotations
 
@@ -12,50 +12,59 @@ from hubwright.errors import MachineError
 from hubwright.fields import Site
 from hubwright.machine import ports, wire
 from hubwright.machine.process import Process
-from hubwright.machine.sockets import listeners_of
+from hubwright.machine.sockets import Address, listeners_of
 
-PUBLIC, INTERNAL = 60, 61
+PUBLIC, INTERNAL, REDIRECT = 60, 61, 62
 """The descriptors under which Caddy finds them: always the same, so that its configuration is, too."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """The public TCP socket and the Unix socket for the hub's API, under the descriptors PUBLIC and INTERNAL."""
+    """The public TCP socket, the Unix socket for the hub's API, and where there is one the TCP socket for plain HTTP.
+
+    They have the descriptors PUBLIC, INTERNAL and REDIRECT.
+    """
 
     recovered: bool
-    """Whether both came from a running Caddy, which then need not be stopped."""
+    """Whether all came from a running Caddy, which then need not be stopped."""
+    descriptors: tuple[int, ...]
 
     def close(self) -> None:
-        """Give the port back. The Unix socket's file stays, deaf, so that its place is not free."""
-        os.close(PUBLIC)
-        os.close(INTERNAL)
+        """Give the ports back. The Unix socket's file stays, deaf, so that its place is not free."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
 
 
-def open_listeners(site: Site, caddy: Process | None) -> Listeners:
-    """Take both sockets from `caddy` if it runs and listens there, else bind them.
+def open_listeners(site: Site, caddy: Process | None, redirect: tuple[str, int] | None = None) -> Listeners:
+    """Take the sockets from `caddy` if it runs and listens there, else bind them; `redirect` is the one for plain HTTP.
 
     The run folder must be made already: who may write there could stand in for the hub.
     """
+    wanted: dict[int, Address] = {PUBLIC: _plain(site.listen), INTERNAL: str(site.api_socket)}
+    if redirect:
+        wanted[REDIRECT] = _plain(redirect)
     old = listeners_of(caddy) if caddy is not None else {}
+    bound: dict[int, socket.socket] = {}
     try:
-        public = old.get(_plain(site.listen))
-        internal = old.get(str(site.api_socket)) if _is_my_socket(site.api_socket) else None
-        recovered = public is not None and internal is not None
+        for number, address in wanted.items():
+            if address in old and (number != INTERNAL or _is_my_socket(site.api_socket)):
+                bound[number] = old.pop(address)
+        recovered = bound.keys() == wanted.keys()
         if caddy is not None and caddy.alive() and not recovered:
             caddy.stop(5)
-            for listener in old.values():
+            for listener in bound.values():
                 listener.close()
-            public = internal = None
-        public = public or ports.listen(*site.listen)
-        internal = internal or _listen_for_everybody(site.api_socket)
-        os.dup2(public.fileno(), PUBLIC, inheritable=False)
-        os.dup2(internal.fileno(), INTERNAL, inheritable=False)
-        public.close()
-        internal.close()
+            bound = {}
+        for number, address in wanted.items():
+            if number not in bound:
+                one = ports.listen(*address) if isinstance(address, tuple) else _listen_for_everybody(site.api_socket)
+                bound[number] = one
+        for number, listener in bound.items():
+            os.dup2(listener.fileno(), number, inheritable=False)
     finally:
-        for listener in old.values():
+        for listener in (*bound.values(), *old.values()):
             listener.close()
-    return Listeners(recovered)
+    return Listeners(recovered, tuple(wanted))
 
 
 def _listen_for_everybody(path: Path) -> socket.socket:

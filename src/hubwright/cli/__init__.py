@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("init", "check", "up", "status", "token", "user", "names", "secret"),
-    *("plan", "apply", "homes", "logs", "metrics", "profiles", "images", "containers"),
+    *("plan", "apply", "homes", "logs", "metrics", "profiles", "images", "containers", "proxy-config"),
 )
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 
@@ -25,11 +25,12 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"hubwright.cli.{cmd_name}")
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"hubwright.cli.{name}")
         several = getattr(module, "app", None)
         if several is None:
             several = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            several.command(cmd_name)(getattr(module, cmd_name))
+            several.command(cmd_name)(getattr(module, name))
         command = typer.main.get_command(several)
         command.name = cmd_name
         return command

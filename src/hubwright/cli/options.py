@@ -10,6 +10,7 @@ import typer
 from hubwright.config.load import Loaded, load
 from hubwright.fields import Site
 from hubwright.machine.place import place
+from hubwright.proxy.https import https_of
 
 ConfigOption = Annotated[
     Path | None,
@@ -29,4 +30,5 @@ def resolve(config: Path | None, state: Path | None) -> tuple[Loaded, Site]:
         ConfigError: hub.yaml cannot be used.
     """
     loaded = load(config)
-    return loaded, place(loaded.hub.hub.listen, loaded.hub.hub.url, loaded.path, state)
+    hub = loaded.hub
+    return loaded, place(hub.hub.listen, hub.hub.url, loaded.path, state, encrypts=https_of(hub.https).ENCRYPTS)

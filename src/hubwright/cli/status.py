@@ -43,6 +43,8 @@ def status(config: ConfigOption = None, state: StateOption = None, as_json: Json
 def _show(found: states.State) -> None:
     console = Console(highlight=False)
     console.print(found.url, soft_wrap=True)
+    if found.ends_soon:
+        console.print(f"[yellow]The certificate ends on {found.certificate}.[/]", soft_wrap=True)
     parts = Table("part", "health", "pid", "since", box=None, pad_edge=False, header_style="bold")
     for part in found.parts:
         parts.add_row(part.name, f"[{_STYLE[part.health]}]{part.health}[/]", str(part.pid or "-"), _age(part.age))

@@ -40,7 +40,7 @@ def up(config: ConfigOption = None, state: StateOption = None, keep: KeepOption 
     beside = (loaded.path.absolute().parent if loaded.path else site.state.parent) / ".hubwright"
     if site.state != beside.resolve():
         terminal.say(f"Database, secrets and logs are in {site.state}.")
-    made = service.compose(loaded, terminal, lambda opened: _tell_open(terminal, loaded, opened))
+    made = service.compose(loaded, site, terminal, lambda opened: _tell_open(terminal, loaded, opened))
     supervise.up(site, made, terminal, keep=keep)
 
 

@@ -17,6 +17,7 @@ from hubwright.kinds import KindConfig
 from hubwright.metrics.config import Metrics
 from hubwright.people.config import People
 from hubwright.profiles.config import Profiles
+from hubwright.proxy.https import FAMILY as HTTPS
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.%]{2,60}\]|[A-Za-z0-9._-]{0,253}):([0-9]{1,5})")
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
@@ -105,13 +106,13 @@ class HubSection(BaseModel):
     listen: Annotated[str, AfterValidator(_check_listen)] = Field(
         default="127.0.0.1:8000",
         description="Address and port that it listens on. `:8000` is every address of this machine; "
-        "plain HTTP then carries passwords over the network.",
+        "`https` must then say how it is encrypted.",
         examples=["0.0.0.0:8000"],
     )
     url: Annotated[str, AfterValidator(_check_url)] | None = Field(
         default=None,
-        description="The address in people's browsers, when it is not `http://` and `listen`: "
-        "behind a proxy, or with a path of its own.",
+        description="The address in people's browsers, when it is not `http://` or `https://` and `listen`: "
+        "a name, behind a proxy, or with a path of its own.",
         examples=["https://notebooks.example.org/"],
     )
     admins: tuple[UserName, ...] = Field(
@@ -169,6 +170,9 @@ class Hub(BaseModel):
     auth: Annotated[KindConfig, AUTH] = Field(
         default_factory=AUTH.default_config, description="How people log in, and who may."
     )
+    https: Annotated[KindConfig, HTTPS] = Field(
+        default_factory=HTTPS.default_config, description="How connections of browsers are encrypted."
+    )
     people: People = Field(
         default=People(), description="People of the service besides those that `auth.allow` lets in."
     )
@@ -197,5 +201,5 @@ class Hub(BaseModel):
     )
 
 
-FAMILIES = {family.section: family for family in (AUTH, ENGINES)}
+FAMILIES = {family.section: family for family in (AUTH, HTTPS, ENGINES)}
 """The sections that are told apart by `kind`."""

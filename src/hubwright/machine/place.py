@@ -17,8 +17,10 @@ ACCOUNT = "hubwright"
 _LONGEST_RUN = 33  # leaves 74 of a Unix socket's 107 bytes: s/<key>/r/kernel-<uuid>-ipc-pipe
 
 
-def place(listen: str, url: str | None, config: Path | None, state: Path | None) -> Site:
+def place(listen: str, url: str | None, config: Path | None, state: Path | None, *, encrypts: bool = False) -> Site:
     """Return the `Site` of a service that listens on `listen` ("host:port"); nothing is made on disk.
+
+    `encrypts` says that it speaks HTTPS itself, which its address then begins with.
 
     Without `state` it is `.hubwright/` beside `config`, or here. As root a state folder that the hub's account could
     not enter, or that lies where others may write, is moved below /var/lib/hubwright.
@@ -36,7 +38,7 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None)
         account=ACCOUNT if privileged else pwd.getpwuid(os.geteuid()).pw_name,
         privileged=privileged,
         listen=address,
-        public_url=_public_url(url, address),
+        public_url=_public_url(url, address, encrypts),
     )
 
 
@@ -79,7 +81,7 @@ def _is_mine(folder: Path) -> bool:
         return False
 
 
-def _public_url(url: str | None, address: tuple[str, int]) -> str:
+def _public_url(url: str | None, address: tuple[str, int], encrypts: bool) -> str:
     if url:
         return url if url.endswith("/") else url + "/"
     host, port = address
@@ -87,4 +89,5 @@ def _public_url(url: str | None, address: tuple[str, int]) -> str:
         host = socket.gethostname()
     elif ":" in host:
         host = f"[{host}]"
-    return f"http://{host}/" if port == 80 else f"http://{host}:{port}/"
+    scheme, usual = ("https", 443) if encrypts else ("http", 80)
+    return f"{scheme}://{host}/" if port == usual else f"{scheme}://{host}:{port}/"

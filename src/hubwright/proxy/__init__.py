@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from hubwright.fields import Site
-from hubwright.proxy.configuration import configuration
+from hubwright.proxy.configuration import Descriptors, configuration
 from hubwright.proxy.scripts import first as first_scripts
 from hubwright.proxy.static import LAB, publish, sweep
 
 ENVIRONMENT = {"GOGC": "400"}
 """What Caddy's process gets besides PATH and HOME: its heap is a few MB, so collecting it less often is nearly free."""
 
-__all__ = ["ENVIRONMENT", "LAB", "configuration", "configure", "first_scripts", "publish", "sweep"]
+__all__ = ["ENVIRONMENT", "LAB", "Descriptors", "configuration", "configure", "first_scripts", "publish", "sweep"]
 
 
 def configure(site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of the proxy into `c`; the hub's own address is not among them."""
     c.setdefault("JupyterHub", {}).update(proxy_class="hubwright.proxy.caddy.CaddyProxy", cleanup_proxy=False)
+    if site.public_url.startswith("https:"):  # else the cookie against forged requests would go by HTTP, too
+        c["JupyterHub"].setdefault("tornado_settings", {})["cookie_options"] = {"secure": True}
     c.setdefault("CaddyProxy", {}).update(
         routes=str(site.routes), servers=str(site.servers), base_url=site.base_url, should_start=False
     )

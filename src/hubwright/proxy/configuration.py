@@ -1,4 +1,6 @@
-"""Caddy's configuration; pure, and never changed while Caddy runs: every reload would cost time and open websockets.
+"""Caddy's configuration; pure, and never changed while Caddy runs: every reload takes time.
+
+It is read again, as it is, when there is a new certificate; see `care.renewal`.
 
 Sources: https://caddyserver.com/docs/json/ and, for what is not said there, modules/caddyhttp of Caddy 2.11.
 """
@@ -7,12 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hubwright.fields import Site
 from hubwright.proxy.names import route_pattern
 from hubwright.proxy.pages import hub_silent, server_silent
+from hubwright.proxy.proxies import believing, only_from
+from hubwright.proxy.serving import PLAIN, Serving
 from hubwright.proxy.table import check_root
+from hubwright.proxy.tls import certificates, encrypted, redirecting
 
 _NOT_TRUSTED = [
     "Forwarded",
@@ -32,36 +38,82 @@ _TRANSPORT = {
     "dial_timeout": "5s",
     "keep_alive": {"enabled": True, "idle_timeout": "2m", "max_idle_conns_per_host": 128},
 }
+_FOR_EVER = "87600h"
+"""How long a websocket stays open when Caddy reads its configuration, with a new certificate, again (SIGUSR1)."""
 _PATH = "{http.request.uri.path_escaped}"
+_TOLD = {"X-Content-Type-Options": ["nosniff"], "Referrer-Policy": ["same-origin"]}
 
 
-def configuration(site: Site, public_fd: int, internal_fd: int, scripts: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the JSON for `caddy run --config`; both descriptors are bound, listening sockets that Caddy inherits.
+@dataclass(frozen=True)
+class Descriptors:
+    """Under which numbers Caddy inherits its listening sockets."""
+
+    public: int
+    internal: int
+    redirect: int = -1
+    """For plain HTTP that is sent on, where `Serving.redirect` says so."""
+
+
+def configuration(
+    site: Site, descriptors: Descriptors, serving: Serving = PLAIN, scripts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the JSON for `caddy run --config`; the descriptors are bound, listening sockets that Caddy inherits.
 
     `scripts` are the paths of what every page of JupyterLab loads first.
     """
     base = site.base_url
+    proxied = serving.proxies is not None
+    public = [*_secure(serving), *only_from(site, serving), *_authority(site, serving), _lab(site)]
+    public += [*_hints(base, scripts), _table(site, proxied), _hub(site, proxied=proxied)]
+    servers = {
+        "public": {
+            **_server(descriptors.public, public, _errors(base)),
+            **encrypted(serving),
+            **believing(serving),
+        },
+        "internal": _server(
+            descriptors.internal,
+            [
+                {"match": [_uri(f"^{re.escape(base)}hub/api([/?]|$)")], **_hub(site, internal=True)},
+                {"handle": [_answer(404, "Not found.\n")]},
+            ],
+            [{"handle": [_answer(503, "The hub does not answer.\n")]}],
+        ),
+    }
+    if serving.redirect:
+        servers["redirect"] = _server(descriptors.redirect, [redirecting(site)], [])
     return {
         "admin": {"disabled": True, "config": {"persist": False}},
         "logging": {"logs": {"default": _log()}},
-        "apps": {
-            "http": {
-                "servers": {
-                    "public": _server(
-                        public_fd, [_lab(site), *_hints(base, scripts), _table(site), _hub(site)], _errors(base)
-                    ),
-                    "internal": _server(
-                        internal_fd,
-                        [
-                            {"match": [_uri(f"^{re.escape(base)}hub/api([/?]|$)")], **_hub(site, internal=True)},
-                            {"handle": [_answer(404, "Not found.\n")]},
-                        ],
-                        [{"handle": [_answer(503, "The hub does not answer.\n")]}],
-                    ),
-                }
-            }
-        },
+        "apps": {"http": {"servers": servers}, **certificates(site, serving)},
     }
+
+
+def _secure(serving: Serving) -> list[dict[str, Any]]:
+    """What every answer tells the browser; `set` once more at the end what a server behind us may have said, too."""
+    told: list[dict[str, Any]] = [{"handler": "headers", "response": {"deferred": True, "set": _TOLD}}]
+    if serving.hsts:
+        strict = {"Strict-Transport-Security": [f"max-age={serving.hsts}"]}
+        told.append({"handler": "headers", "response": {"set": strict}})
+    return [{"handle": told}]
+
+
+def _authority(site: Site, serving: Serving) -> list[dict[str, Any]]:
+    """The authority's certificate, which is nobody's secret."""
+    if not (path := serving.authority):
+        return []
+    headers = {"Content-Type": ["application/x-x509-ca-cert"]}
+    return [
+        {
+            "match": [{"path": [f"{site.base_url}hubwright/{path.name}"]}],
+            "terminal": True,
+            "handle": [
+                {"handler": "headers", "response": {"deferred": True, "set": headers}},
+                {"handler": "rewrite", "uri": f"/{path.name}"},
+                {"handler": "file_server", "root": str(path.parent), "index_names": []},
+            ],
+        }
+    ]
 
 
 def _server(descriptor: int, routes: list[Any], errors: list[Any]) -> dict[str, Any]:
@@ -76,7 +128,7 @@ def _server(descriptor: int, routes: list[Any], errors: list[Any]) -> dict[str, 
     }
 
 
-def _table(site: Site) -> dict[str, Any]:
+def _table(site: Site, proxied: bool) -> dict[str, Any]:
     """Users and services with a route. The matchers of one set run in any order, so the search is nested."""
     folder = "{http.regexp.route.1}@{http.regexp.route.2}"
     return {
@@ -85,15 +137,15 @@ def _table(site: Site) -> dict[str, Any]:
             {
                 "handler": "subroute",
                 "routes": [
-                    _found(site, f"{folder}@{{http.regexp.route.3}}"),
-                    _found(site, folder),
+                    _found(site, f"{folder}@{{http.regexp.route.3}}", proxied),
+                    _found(site, folder, proxied),
                 ],
             }
         ],
     }
 
 
-def _found(site: Site, folder: str) -> dict[str, Any]:
+def _found(site: Site, folder: str, proxied: bool) -> dict[str, Any]:
     """Forward to the target that lies in `folder`.
 
     With `first_exist_fallback` the last pattern's first match is taken without another look at the file, which
@@ -110,11 +162,13 @@ def _found(site: Site, folder: str) -> dict[str, Any]:
                 "routes": [
                     {
                         "match": [{"vars_regexp": {found: {"name": "target", "pattern": "/unix:([0-9a-z_-]+)$"}}}],
-                        "handle": [_forward(site, f"unix/{site.servers}/{{http.regexp.target.1}}/http.sock")],
+                        "handle": [
+                            _forward(site, f"unix/{site.servers}/{{http.regexp.target.1}}/http.sock", proxied=proxied)
+                        ],
                     },
                     {
                         "match": [{"vars_regexp": {found: {"name": "target", "pattern": "/tcp:([^/]+)$"}}}],
-                        "handle": [_forward(site, "{http.regexp.target.1}")],
+                        "handle": [_forward(site, "{http.regexp.target.1}", proxied=proxied)],
                     },
                     {"handle": [{"handler": "error", "status_code": "503"}]},
                 ],
@@ -123,28 +177,35 @@ def _found(site: Site, folder: str) -> dict[str, Any]:
     }
 
 
-def _forward(site: Site, dial: str, *, internal: bool = False, **more: Any) -> dict[str, Any]:
-    """Forward to `dial`; what comes from outside came by HTTPS when the public address says so."""
+def _forward(site: Site, dial: str, *, internal: bool = False, proxied: bool = False, **more: Any) -> dict[str, Any]:
+    """Forward to `dial`; what comes from outside came by HTTPS when the public address says so.
+
+    With `proxied` the client is the one that a proxy names, where it is believed; Tornado takes the last of several.
+    """
     request: dict[str, Any] = {"delete": _NOT_TRUSTED}
-    if site.public_url.startswith("https:") and not internal:
-        request["set"] = {"X-Forwarded-Proto": ["https"]}
+    told = {"X-Forwarded-Proto": ["https"]} if site.public_url.startswith("https:") and not internal else {}
+    if proxied:
+        told["X-Forwarded-For"] = ["{http.vars.client_ip}"]
+    if told:
+        request["set"] = told
     return {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial}],
         "transport": _TRANSPORT,
         "flush_interval": "20ms",
+        "stream_close_delay": _FOR_EVER,
         "headers": {"request": request},
         **more,
     }
 
 
-def _hub(site: Site, *, internal: bool = False) -> dict[str, Any]:
+def _hub(site: Site, *, internal: bool = False, proxied: bool = False) -> dict[str, Any]:
     """Forward to the hub; while it does not listen, keep trying. What it has begun to read is not sent twice.
 
     Only GET would be repeated after a connection broke, which Caddy's default `retry_match` says as well.
     """
     waiting = {"try_duration": "30s", "try_interval": "100ms"}
-    handle = _forward(site, f"unix/{site.hub_socket}", internal=internal, load_balancing=waiting)
+    handle = _forward(site, f"unix/{site.hub_socket}", internal=internal, proxied=proxied, load_balancing=waiting)
     return {"terminal": True, "handle": [handle]}
 
 

@@ -25,7 +25,9 @@ from tornado.websocket import WebSocketHandler
 
 from hubwright.fields import Site
 from hubwright.machine import wire
-from hubwright.proxy import ENVIRONMENT, configuration
+from hubwright.proxy import ENVIRONMENT, Descriptors, configuration
+from hubwright.proxy.https.certificate import Pair, deploy
+from hubwright.proxy.serving import PLAIN, Serving
 from hubwright.proxy.table import Table
 
 
@@ -38,7 +40,7 @@ class Tell(RequestHandler):
         self.who = who
 
     def get(self) -> None:
-        uri, headers = self.request.uri, dict(self.request.headers.get_all())
+        uri, headers = self.request.uri, dict(self.request.headers)
         self.write(
             {
                 "who": self.who,
@@ -149,6 +151,7 @@ class Front:
     upstreams: Upstreams
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(default_factory=Path)
+    serving: Serving = PLAIN
 
     @property
     def table(self) -> Table:
@@ -157,7 +160,7 @@ class Front:
     def start(self) -> None:
         fds = [listener.fileno() for listener in self.listeners]
         path = self.site.run / "caddy.json"
-        path.write_text(json.dumps(configuration(self.site, *fds)))
+        path.write_text(json.dumps(configuration(self.site, Descriptors(*fds), self.serving)))
         argv = [str(self.site.prefix / "bin/caddy"), "run", "--config", str(path)]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.site.run), **ENVIRONMENT}
         self.log = self.site.run / "caddy.log"
@@ -220,14 +223,18 @@ def make_front() -> Iterator[Callable[..., Front]]:
     """Make fronts, `make_front("/base/")`; each has a hub, and all is gone at the end."""
     made: list[Front] = []
 
-    def make(base_url: str = "/", hub: bool = True) -> Front:
+    def make(base_url: str = "/", hub: bool = True, serving: Serving = PLAIN, pair: Pair | None = None) -> Front:
         run = Path(tempfile.mkdtemp(prefix="hwp-"))
         listeners = [socket.create_server(("127.0.0.1", 0), backlog=512), wire.listen(run / "api.sock", 0o600)]
         port = listeners[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}{base_url}"
+        if serving.redirect:
+            listeners.append(socket.create_server(("127.0.0.1", 0), backlog=512))
+        url = f"http{'s' * serving.encrypts}://127.0.0.1:{port}{base_url}"
         site = Site(None, run / "state", run, Path(sys.prefix), "x", False, ("127.0.0.1", port), url)
-        front = Front(site, listeners, Upstreams())
+        front = Front(site, listeners, Upstreams(), serving=serving)
         made.append(front)
+        if pair:
+            deploy(pair, site)
         if hub:
             front.upstreams.start("hub", site.hub_socket)
         front.start()

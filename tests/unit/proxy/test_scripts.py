@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from hubwright.fields import Site
-from hubwright.proxy import LAB, configuration
+from hubwright.proxy import LAB, Descriptors, configuration
 from hubwright.proxy.scripts import first
 
 MAIN = """(()=>{async function(){let n=(await Promise.all([t.e(31),t.e(7),t.e(99)]).then(t.bind(t,81220))).main;n()}();
@@ -40,7 +40,7 @@ def test_the_installed_jupyterlab_is_understood() -> None:
 
 def test_nothing_is_said_where_nothing_is_known(tmp_path: Path) -> None:
     site = Site(None, tmp_path, tmp_path / "run", tmp_path, "x", False, ("127.0.0.1", 1), "http://h/j/")
-    assert "preload" not in str(configuration(site, 3, 4))
+    assert "preload" not in str(configuration(site, Descriptors(3, 4)))
     assert "</j/a.js>; rel=preload; as=script, </j/b.js>; rel=preload" in str(
-        configuration(site, 3, 4, ["/j/a.js", "/j/b.js"])
+        configuration(site, Descriptors(3, 4), scripts=["/j/a.js", "/j/b.js"])
     )

@@ -1,0 +1,40 @@
+"""The part of Caddy's configuration that is about TLS; pure.
+
+Sources: https://caddyserver.com/docs/json/apps/tls/ and /apps/http/servers/tls_connection_policies/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hubwright.fields import Site
+from hubwright.proxy.serving import Serving, port_of
+
+_TAG = "public"
+
+
+def encrypted(serving: Serving) -> dict[str, Any]:
+    """Return what a server of Caddy's needs to speak TLS: 1.2 and up, HTTP/2, plain HTTP on its port sent to HTTPS."""
+    if not serving.encrypts:
+        return {}
+    return {
+        "protocols": ["h1", "h2"],
+        "listener_wrappers": [{"wrapper": "http_redirect"}, {"wrapper": "tls"}],
+        "tls_connection_policies": [{"protocol_min": "tls1.2", "certificate_selection": {"any_tag": [_TAG]}}],
+    }
+
+
+def certificates(site: Site, serving: Serving) -> dict[str, Any]:
+    """Return Caddy's `tls` app: where its certificate comes from."""
+    if not serving.encrypts:
+        return {}
+    file = str(site.certificate)
+    return {"tls": {"certificates": {"load_files": [{"certificate": file, "key": file, "tags": [_TAG]}]}}}
+
+
+def redirecting(site: Site) -> dict[str, Any]:
+    """Send a request on to HTTPS, to the name it came by; nobody is to remember it for longer than it holds."""
+    port = port_of(site.public_url)
+    place = "https://{http.request.host}" + (f":{port}" if port != 443 else "") + "{http.request.uri}"
+    headers = {"Location": [place], "Cache-Control": ["no-store"], "Connection": ["close"]}
+    return {"handle": [{"handler": "static_response", "status_code": "308", "headers": headers}]}
