@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.table import Table as Table_
+from rich.table import Table
 
 from hubwright.care.hub_api import HubApi
 from hubwright.care.people import accounts as people
@@ -23,7 +23,7 @@ from hubwright.fields import Site, check_user_name
 from hubwright.machine.policy import Policy, find_account, group_names
 from hubwright.people import accounts, archive
 from hubwright.people.applied import Applied
-from hubwright.people.ids import Table
+from hubwright.people.ids import Table as Numbers
 
 app = typer.Typer(help="Add, remove and list the people of the service.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -96,7 +96,7 @@ def remove(
     for name in names:
         if name not in known:
             raise Refused(f'There is no "{name}" here.', remedy='See "hubwright user list".')
-    table = people.numbers(loaded, site).read() if pack else Table()
+    table = people.numbers(loaded, site).read() if pack else Numbers()
     for name in names if pack else ():
         number, entry = table.users.get(name), find_account(name)
         if number is None or not number.made or (entry is not None and entry.pw_uid != number.id):
@@ -150,7 +150,7 @@ def list_(config: ConfigOption = None, state: StateOption = None, as_json: JsonO
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    table = Table_("user", "", *(["password"] if states else []), "servers", "last seen", box=None, header_style="bold")
+    table = Table("user", "", *(["password"] if states else []), "servers", "last seen", box=None, header_style="bold")
     for row in rows:
         password = [_WORDS.get(str(row["state"]), "-")] if states else []
         last = str(row["last_activity"] or "never")[:16].replace("T", " ")
@@ -224,7 +224,7 @@ def show(
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    table = Table_(show_header=False, box=None)
+    table = Table(show_header=False, box=None)
     for key, value in found.items():
         if value not in (None, "", []):
             words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -255,7 +255,7 @@ def ids(
         print(json.dumps(people.numbers(loaded, site).read().plain(), indent=1))
         return
     try:
-        other = Table.parse(json.loads(source.read_text()))
+        other = Numbers.parse(json.loads(source.read_text()))
     except (OSError, ValueError) as error:
         raise Refused(f"This is no table of ids: {error}.", where=str(source)) from error
     fresh = people.take_over(loaded, site, other)

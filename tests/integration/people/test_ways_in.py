@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import remove_account, wait_until
+from tests.integration.auth import openid
 from tests.integration.auth.hub import Browser
 from tests.integration.auth.slapd import BASE, HUB, HUB_PASSWORD, MISSING, Slapd
+from tests.integration.auth.test_oidc import to_callback
+from tests.running import port
 
 from hubwright.machine.policy import find_account
 
@@ -24,6 +27,16 @@ auth:
   servers: ["{server}"]
   ca: {ca}
   search: {{base: "ou=people,{base}", account: "{hub}"}}
+  look_every: 1s
+people: {{roster: people.txt, ids: {ids}}}
+"""
+OIDC = """\
+hub: {{listen: "127.0.0.1:{{port}}"}}
+auth:
+  kind: oidc
+  issuer: {issuer}
+  client_id: hub
+  name: email
   look_every: 1s
 people: {{roster: people.txt, ids: {ids}}}
 """
@@ -131,3 +144,42 @@ def test_unix_passwords_are_set_and_shown_people_removed(service, names, ids):
         browser.client.close()
         running.clean()
         shutil.rmtree(Path("/home", bob), ignore_errors=True)
+
+
+def test_an_address_of_the_roster_enters_and_its_namesake_does_not(service, names, ids):
+    """`ada@a` is on the roster, `ada@b` is not, and both would be "ada": only the first enters, under her number."""
+    if (folder := openid.packages()) is None:
+        pytest.skip("needs node and npm: apt install nodejs npm")
+    ada, number = names[0], port()
+    running = service(OIDC.format(ids=ids, issuer=f"http://localhost:{number}"))
+    provider = openid.OpenIDProvider(folder, number, f"{running.url}/hub/oauth_callback").start()
+    browsers = [Browser(running.url) for _ in range(2)]
+    try:
+        provider.change(1, email=f"{ada}@example.org")
+        provider.change(2, email=f"{ada}@evil.org")
+        (running.folder / "hub.yaml").write_text(running.yaml)
+        (running.folder / "people.txt").write_text(f"{ada}@example.org admin\n")
+        subprocess.run(
+            running.command("secret", "oidc.secret"), input=openid.SECRET, capture_output=True, text=True, check=True
+        )
+        running.up()
+        running.cli("apply")
+        assert "Nothing to do" in running.cli("plan").stdout
+        namesake = browsers[1].client.get(to_callback(running, browsers[1], "Ada", "other"))
+        assert namesake.status_code == 403
+        page = browsers[0].client.get(to_callback(running, browsers[0], "ada", "ada's"))
+        assert page.status_code == 302, running.logs()
+        assert browsers[0].who() == ada
+        assert running.api("GET", f"/users/{ada}").json()["admin"] is True
+        assert find_account(ada).pw_uid == int(ids.partition("-")[0])
+        (running.folder / "people.txt").write_text(f"{ada}@evil.org\n")
+        refused = running.cli("apply", "--yes", check=False)
+        assert refused.returncode == 77 and f"{ada}@example.org" in refused.stdout
+        wait_until(lambda: browsers[0].who() is None)
+        page = browsers[0].client.get(to_callback(running, browsers[0], "ada", "ada's"))
+        assert page.status_code == 403
+    finally:
+        for browser in browsers:
+            browser.client.close()
+        running.clean()
+        provider.stop()
