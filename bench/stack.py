@@ -202,7 +202,7 @@ class Stack(ABC):
         return {
             "api": version,
             "server extensions": sorted(set(_LOADED.findall(text))),
-            "lab extensions": sorted((one["name"].replace("_", "-"), one["installed_version"]) for one in lab),
+            "lab extensions": sorted((_distribution(one["name"]), one["installed_version"]) for one in lab),
             "kernels": sorted(kernels["kernelspecs"]),
             "language servers": languages,
             "probes": probes,
@@ -214,3 +214,8 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _distribution(name: str) -> str:
+    """The name of an extension's Python package; PyPI's manager of extensions gives that one, others npm's."""
+    return name.removeprefix("@").replace("/", "-").replace("_", "-")
