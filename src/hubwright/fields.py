@@ -168,6 +168,11 @@ class Site:
         return self.run / "tls.pem"
 
     @property
+    def acme(self) -> Path:
+        """Where Caddy keeps what it gets by ACME."""
+        return self.state / "acme"
+
+    @property
     def authority(self) -> Path:
         """The certificate of the service's own authority, for people to take and trust."""
         return self.state / "authority.crt"

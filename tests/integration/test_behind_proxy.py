@@ -133,7 +133,7 @@ def test_a_person_works_through_it(hub: Service, person: Account, front: Callabl
         assert all("secure" in cookie.lower() for cookie in page.headers.get_list("set-cookie"))
         form = {"username": person.name, "password": person.password, "_xsrf": browser.cookies["_xsrf"]}
         entered = browser.post("/hub/login?next=/hub/home", data=form)
-        assert entered.status_code == 200 and "<title>Home" in entered.text
+        assert entered.status_code == 200 and "<title>Home" in entered.text, entered.text[:3000]
 
         notebook = Notebook(hub, person.name, "") if hub.server(person.name) else hub.start(person.name)
         header = {"Authorization": f"token {hub.token(person.name)}"}

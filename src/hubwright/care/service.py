@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -25,7 +25,7 @@ from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.engines import hosted
-from hubwright.errors import ConfigError, HubwrightError, NotRunning
+from hubwright.errors import ConfigError, HubwrightError, NotRunning, Problem
 from hubwright.fields import Site
 from hubwright.hub import compile as compiled
 from hubwright.hub.pages import branding
@@ -41,8 +41,12 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def compose(loaded: Loaded, site: Site, voice: Voice, opened: Callable[[Site], None]) -> Service:
-    """Return the service of `loaded` at `site`, for `supervise.up`; `opened` is called when its page answers."""
+    """Return the service of `loaded` at `site`, for `supervise.up`; `opened` is called when its page answers.
+
+    `ConfigError` when browsers could not come: that is tried out before anything listens.
+    """
     kind = https_of(loaded.hub.https)
+    _refuse(loaded, kind.check(loaded.hub.https, site))
     renewal = Renewal(loaded, voice)
     return Service(
         parts=lambda site: _parts(loaded, site, voice, renewal),
@@ -69,6 +73,10 @@ def check(loaded: Loaded, site: Site) -> None:
     found = [*AUTH.of(hub.auth).check(hub.auth, site), *ENGINES.of(hub.engine).check(hub.engine, site)]
     found += https_of(hub.https).check(hub.https, site)
     found += branding.check(hub.hub, site, date.today())
+    _refuse(loaded, found)
+
+
+def _refuse(loaded: Loaded, found: Sequence[Problem]) -> None:
     if errors := [loaded.place(problem) for problem in found if problem.severity == "error"]:
         raise ConfigError(errors)
 
@@ -143,7 +151,7 @@ class _Maker:
         **more: object,
     ) -> Part:
         site = self.site
-        home = site.state if account else site.run
+        home = site.state if account or not site.privileged else site.logs  # root reads no settings but root's own
         env = {
             "PATH": f"{site.prefix}/bin:{_PATH}",
             "HUBWRIGHT_SITE": str(site.run / "site.json"),

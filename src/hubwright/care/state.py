@@ -83,13 +83,16 @@ def read(site: Site) -> State:
 
 def _certificate(site: Site) -> tuple[str | None, bool]:
     """Return the day on which the certificate in use ends, and whether that is near."""
-    if not os.access(site.certificate, os.R_OK):
+    if not (os.access(site.certificate, os.R_OK) or os.access(site.acme, os.R_OK | os.X_OK)):
         return None, False
-    from hubwright.proxy.https.certificate import AHEAD, deployed
+    from hubwright.proxy.https.certificate import AHEAD, deployed, fetched
 
-    if (found := deployed(site)) is None:
-        return None, False
-    return f"{found.until:%Y-%m-%d}", found.until - datetime.now(UTC) <= AHEAD
+    if found := deployed(site):
+        return f"{found.until:%Y-%m-%d}", found.until - datetime.now(UTC) <= AHEAD
+    if found := fetched(site):  # Caddy renews it when a third of its time is left
+        left = found.until - datetime.now(UTC)
+        return f"{found.until:%Y-%m-%d}", left <= min(AHEAD / 2, (found.until - found.since) / 4)
+    return None, False
 
 
 def _running(site: Site) -> list[dict[str, Any]]:

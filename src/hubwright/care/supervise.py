@@ -147,7 +147,8 @@ def _await_start(run: _Run, parts: Sequence[Part]) -> None:
     run.voice.wait("")
     if run.requests.stops or (finished and not stuck):
         return
-    failed = [*stuck, *pending, vital[-1]][0]
+    before_the_page = [part for part in vital if part.name == CADDY]
+    failed = [*stuck, *pending, *before_the_page, vital[-1]][0]
     why = "fails again and again" if stuck else f"was not ready after {_START:g} s"
     lines = "".join(f"\n  {line}" for line in last_lines(failed.log, 12))
     raise NotRunning(f"The {failed.name} {why}. Its log, {failed.log}, ends:{lines}")

@@ -18,7 +18,7 @@ from hubwright.proxy.pages import hub_silent, server_silent
 from hubwright.proxy.proxies import believing, only_from
 from hubwright.proxy.serving import PLAIN, Serving
 from hubwright.proxy.table import check_root
-from hubwright.proxy.tls import certificates, encrypted, redirecting
+from hubwright.proxy.tls import certificates, encrypted, ports_of, redirecting, storage
 
 _NOT_TRUSTED = [
     "Forwarded",
@@ -85,7 +85,8 @@ def configuration(
     return {
         "admin": {"disabled": True, "config": {"persist": False}},
         "logging": {"logs": {"default": _log()}},
-        "apps": {"http": {"servers": servers}, **certificates(site, serving)},
+        **storage(site, serving),
+        "apps": {"http": {**ports_of(site, serving), "servers": servers}, **certificates(site, serving)},
     }
 
 

@@ -13,11 +13,23 @@ LOOPBACK = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True)
+class Acme:
+    """Where Caddy gets its certificate by itself."""
+
+    names: tuple[str, ...]
+    email: str
+    directory: str
+    roots: str | None
+    """A PEM file by which the directory is trusted; None for what the machine trusts."""
+
+
+@dataclass(frozen=True)
 class Serving:
     """Plain HTTP by default."""
 
     encrypts: bool = False
-    """Whether Caddy speaks TLS, with the certificate that lies at `Site.certificate`."""
+    """Whether Caddy speaks TLS; without `acme` with the certificate that lies at `Site.certificate`."""
+    acme: Acme | None = None
     redirect: tuple[str, int] | None = None
     """Where plain HTTP is listened for besides, and sent on."""
     proxies: tuple[str, ...] | None = None

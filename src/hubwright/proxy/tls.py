@@ -20,14 +20,40 @@ def encrypted(serving: Serving) -> dict[str, Any]:
     return {
         "protocols": ["h1", "h2"],
         "listener_wrappers": [{"wrapper": "http_redirect"}, {"wrapper": "tls"}],
-        "tls_connection_policies": [{"protocol_min": "tls1.2", "certificate_selection": {"any_tag": [_TAG]}}],
+        "tls_connection_policies": [{"protocol_min": "tls1.2", **_chosen(serving)}],
     }
+
+
+def _chosen(serving: Serving) -> dict[str, Any]:
+    """Which certificate is shown: the one there is, to whoever asks; by ACME the one of the name, else the first."""
+    if serving.acme:
+        return {"default_sni": serving.acme.names[0]}
+    return {"certificate_selection": {"any_tag": [_TAG]}}
+
+
+def ports_of(site: Site, serving: Serving) -> dict[str, Any]:
+    """Return where Caddy itself answers an authority's questions."""
+    if not (serving.acme and serving.redirect):
+        return {}
+    return {"http_port": serving.redirect[1], "https_port": site.listen[1]}
+
+
+def storage(site: Site, serving: Serving) -> dict[str, Any]:
+    """Return where Caddy keeps its account and certificates: what must survive, for its own account only."""
+    return {"storage": {"module": "file_system", "root": str(site.acme)}} if serving.acme else {}
 
 
 def certificates(site: Site, serving: Serving) -> dict[str, Any]:
     """Return Caddy's `tls` app: where its certificate comes from."""
     if not serving.encrypts:
         return {}
+    if acme := serving.acme:
+        issuer: dict[str, Any] = {"module": "acme", "email": acme.email, "ca": acme.directory}
+        if acme.roots:
+            issuer["trusted_roots_pem_files"] = [acme.roots]
+        names = list(acme.names)
+        policy = {"subjects": names, "issuers": [issuer]}
+        return {"tls": {"certificates": {"automate": names}, "automation": {"policies": [policy]}}}
     file = str(site.certificate)
     return {"tls": {"certificates": {"load_files": [{"certificate": file, "key": file, "tags": [_TAG]}]}}}
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FAMILY = Family(
     section="https",
     kinds={
+        "acme": "hubwright.proxy.https.acme",
         "behind_proxy": "hubwright.proxy.https.behind_proxy",
         "files": "hubwright.proxy.https.files",
         "none": "hubwright.proxy.https.none",

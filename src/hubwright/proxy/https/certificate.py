@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import Site
 from hubwright.machine.files import Owner, write_atomically
+from hubwright.proxy.serving import host_of
 
 AHEAD = timedelta(days=30)
 """How long before its end a certificate is told of, or made anew."""
@@ -49,6 +50,11 @@ class Pair:
     def until(self) -> datetime:
         """When it ends, in UTC."""
         return self.leaf.not_valid_after_utc
+
+    @property
+    def since(self) -> datetime:
+        """When it began, in UTC."""
+        return self.leaf.not_valid_before_utc
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,6 +143,17 @@ def deployed(site: Site) -> Pair | None:
     chain = b"".join(block for label, block in found if label == b"CERTIFICATE")
     key = b"".join(block for label, block in found if label == b"PRIVATE KEY")
     return Pair(chain, key) if chain and key else None
+
+
+def fetched(site: Site) -> Pair | None:
+    """Return what Caddy got by ACME for the public address; None when there is nothing, or nothing to be read."""
+    host = host_of(site.public_url)
+    for path in sorted(site.acme.glob(f"certificates/*/{host}/{host}.crt")):
+        try:
+            return Pair(path.read_bytes(), b"")
+        except OSError:
+            return None
+    return None
 
 
 def deploy(pair: Pair, site: Site) -> None:

@@ -19,7 +19,8 @@ NAME = "self_made"
 ENCRYPTS = True
 
 
-def _check_name(value: str) -> str:
+def check_name(value: str) -> str:
+    """Return a machine's name or address in lower case."""
     plain = value.replace(":", "").replace(".", "").replace("-", "")
     if not (plain.isascii() and plain.isalnum()) or len(value) > 253 or ".." in value or value[0] in ".-":
         raise ValueError(f"is not the name or address of a machine: {shown(value)}.")
@@ -32,7 +33,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["self_made"] = Field(description="Make a certificate, and the authority that signs it.")
-    names: tuple[Annotated[str, AfterValidator(_check_name)], ...] = Field(
+    names: tuple[Annotated[str, AfterValidator(check_name)], ...] = Field(
         default=(),
         description="More names and addresses by which people come, besides that of `hub.url` or `hub.listen`.",
         examples=[["notebooks.lab", "10.0.0.5"]],
