@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -252,8 +253,13 @@ class Watch:
 
 
 def read_ledger(path: Path) -> dict[str, tuple[Process, str]]:
-    """Return process and fingerprint of every part noted in `path`; nothing when there is no usable ledger."""
+    """Return process and fingerprint of every part noted in `path`; nothing when there is no usable ledger.
+
+    One that the hub's account put there is not usable: what it names would be adopted, and ended, as root.
+    """
     try:
+        if (kept := path.lstat()).st_uid != path.parent.stat().st_uid or not stat.S_ISREG(kept.st_mode):
+            return {}
         found = json.loads(path.read_bytes())
         return {
             str(name): (Process(int(entry["pid"]), int(entry["started"])), str(entry["fingerprint"]))

@@ -22,6 +22,8 @@ _PR_SET_MEMORY_MERGE = 67
 def begin(record: Path) -> None:
     """Mark this process and its future children, and turn merging on; what it was before is kept in `record`.
 
+    The record must lie in a folder that nobody but root can write: `end` writes what it says into the kernel.
+
     Raises:
         MachineError: this kernel has no such thing (Linux 6.4), or this process may not ask for it.
     """
@@ -53,9 +55,9 @@ def end(record: Path) -> None:
         before = json.loads(record.read_text())
     except FileNotFoundError:
         return
-    for name, value in reversed(before.items()):
+    for name in reversed([name for name in _WANTED if name in before]):
         try:
-            (_SWITCHES / name).write_text(value)
+            (_SWITCHES / name).write_text(before[name])
         except OSError:  # read-only meanwhile, as in a container: nothing to put back there
             continue
     record.unlink()

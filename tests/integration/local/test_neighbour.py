@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import Account
 from tests.running import Died, Kernel, Service
 
+from hubwright.care.watch import read_ledger
 from hubwright.fields import server_key
 from hubwright.machine.process import Process
 
@@ -220,6 +221,29 @@ def test_what_the_hubs_account_leaves_in_the_sockets_place_is_replaced(service: 
     with pytest.raises(Died, match="Move away what is there"):
         running.up()
     api.rmdir()
+
+
+def test_root_takes_nothing_from_where_the_hubs_account_writes(service: Callable[..., Service]) -> None:
+    """No settings below what was once root's home, and no record: each would have been run or written as root."""
+    ours = service().up()
+    ours.down()
+    planted = ours.folder / "planted"
+    template = Path(".local/share/jupyter/nbconvert/templates/base/conf.json")
+    opened = {"type": "subprocess.Popen", "args": ["/usr/bin/touch", str(planted)]}
+    left = {
+        Path("merging.json"): {str(planted): "written by root"},
+        Path("parts.json"): {"hub": {"pid": os.getpid(), "started": 0, "fingerprint": ""}},
+        template: {"preprocessors": {"1": opened}},
+    }
+    (ours.run / "parts.json").unlink(missing_ok=True)
+    hub = ["runuser", "-u", ours.site.account, "--"]
+    subprocess.run([*hub, "mkdir", "-p", str((ours.run / template).parent)], check=True)
+    for name, record in left.items():
+        subprocess.run([*hub, "tee", str(ours.run / name)], input=json.dumps(record), text=True, check=True)
+    assert read_ledger(ours.run / "parts.json") == {}
+    ours.up()
+    ours.listed()
+    assert not planted.exists()
 
 
 def test_the_command_line_reads_no_other_file_for_its_token(service: Callable[..., Service]) -> None:

@@ -55,8 +55,8 @@ def wishes(site: Site) -> Wishes:
 
 
 def merging_record(site: Site) -> Path:
-    """Return where it is kept what the machine did about identical pages before."""
-    return site.run / "merging.json"
+    """Return where it is kept what the machine did about identical pages before: where only root can write."""
+    return site.logs / "merging.json"
 
 
 def hierarchy(site: Site) -> cgroups.Hierarchy:
