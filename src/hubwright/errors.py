@@ -77,6 +77,15 @@ class Refused(HubwrightError):
     exit_code = 77
 
 
+def printable(text: str, newline: str = "?") -> str:
+    """Return `text` with "?" for what a terminal might obey or not show: names of files are their owners' to choose.
+
+    A line break becomes `newline`.
+    """
+    lines = ("".join(mark if mark.isprintable() else "?" for mark in line) for line in text.split("\n"))
+    return newline.join(lines)
+
+
 def perhaps(name: str, known: Sequence[str]) -> str:
     """Return `Perhaps you meant "x"?` for the known name nearest to `name`, or an empty string."""
     near = get_close_matches(name, known, n=1)

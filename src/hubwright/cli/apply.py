@@ -14,7 +14,7 @@ from hubwright.care.people.apply import Result
 from hubwright.care.people.step import Plan
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.cli.plan import MARKS, plain, remarks
-from hubwright.errors import Refused
+from hubwright.errors import Refused, printable
 
 
 def apply(
@@ -66,7 +66,8 @@ def _tell(console: Console, result: Result) -> None:
     mark, style = MARKS[result.step.change]
     if result.error:
         mark, style = "!", "red"
-    line = Text.assemble((f"{mark} {result.step.what} ", style), (result.step.name, "bold"), f": {result.step.text}")
-    if result.told or result.error:
-        line.append(f"\n    {result.error or result.told}", "red" if result.error else "cyan")
+    name, text = printable(result.step.name), printable(result.step.text)
+    line = Text.assemble((f"{mark} {result.step.what} ", style), (name, "bold"), f": {text}")
+    if more := result.error or result.told:
+        line.append("\n    " + printable(more, "\n    "), "red" if result.error else "cyan")
     console.print(line, soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
-from hubwright.errors import HubwrightError, Refused
+from hubwright.errors import HubwrightError, Refused, printable
 from hubwright.fields import Site
 from hubwright.machine.accounts import USERS_GROUP
 from hubwright.machine.policy import find_account
@@ -163,12 +163,12 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     else:
         for row in rows:
             if row["error"]:
-                print(f"{row['name']}: {row['error']}")
+                print(printable(f"{row['name']}: {row['error']}", "\n  "))
                 continue
             place = row.get("archive") or row.get("folder")
             print(f"{row['name']}: {row['files']} files, {_size(row['bytes'])} in {place}")
             if row["lost_count"]:
-                print(f"  {row['lost_count']} are missing: {'; '.join(row['lost'])}")
+                print(printable(f"  {row['lost_count']} are missing: {'; '.join(row['lost'])}"))
     raise typer.Exit(1 if any(row["error"] or row.get("lost_count") for row in rows) else 0)
 
 

@@ -80,6 +80,8 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         "service": getattr(hub.auth, "service", "login"),
         "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
     }
+    if hub.people.roster or "ids" in hub.people.model_fields_set:
+        found["ids"] = [int(number) for number in hub.people.ids.split("-")]
     return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
 
 

@@ -24,6 +24,8 @@ _LINE = re.compile(r"\s*(\S+)\s+([0-9]+)\*?\s+([0-9]+)\s+([0-9]+)\s")
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 """Numbers of ioprio_set(2)."""
 _IDLE = 3 << 13
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+"""As /proc/self/mountinfo writes blanks, line breaks and backslashes."""
 
 
 def be_idle() -> None:
@@ -39,7 +41,7 @@ def measure(home: Path, seconds: float, quota: str = QUOTA) -> dict[str, Any]:
     For a process of the home's owner.
 
     Args:
-        home: the folder. Only its own file system is counted, links are not followed, hard links count once.
+        home: the folder. What is mounted in it is not counted, links are not followed, hard links count once.
         seconds: how long counting may take; what was counted by then is told, with `whole` false.
         quota: the program that is asked for the user's quota on that file system; need not be there.
 
@@ -55,11 +57,15 @@ def measure(home: Path, seconds: float, quota: str = QUOTA) -> dict[str, Any]:
 
 
 def count(home: Path, until: float) -> tuple[int, bool]:
-    """Return bytes that a folder takes on its file system, and whether all of it was counted by `until` (monotonic)."""
+    """Return bytes that a folder takes on its file system, and whether all of it was counted by `until` (monotonic).
+
+    What is mounted in it is not even looked at: a file system that does not answer would hold the process for good.
+    """
     top = os.stat(home)  # noqa: PTH116 (st_blocks)
     device, taken, whole = top.st_dev, top.st_blocks * 512, True
     twice: set[int] = set()
-    todo = [os.fspath(home)]
+    todo = [os.path.realpath(home)]
+    mounted = mounted_below(todo[0])
     os.scandir(home).close()  # raises when the folder itself cannot be read
     looked = 0
     while todo:
@@ -70,6 +76,8 @@ def count(home: Path, until: float) -> tuple[int, bool]:
                     looked += 1
                     if looked % 256 == 0 and time.monotonic() > until:
                         return taken, False
+                    if entry.path in mounted:
+                        continue
                     with contextlib.suppress(FileNotFoundError):
                         found = entry.stat(follow_symlinks=False)
                         if found.st_dev != device:
@@ -86,6 +94,19 @@ def count(home: Path, until: float) -> tuple[int, bool]:
         except OSError:  # not readable, or a path that is too long
             whole = False
     return taken, whole
+
+
+def mounted_below(folder: str) -> frozenset[str]:
+    """Return the mount points inside a folder, by /proc/self/mountinfo: no file system is asked.
+
+    Args:
+        folder: its real, absolute path.
+    """
+    found = set()
+    for line in Path("/proc/self/mountinfo").read_bytes().rstrip(b"\n").split(b"\n"):
+        point = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4])
+        found.add(os.fsdecode(point))
+    return frozenset(point for point in found if point.startswith(folder.rstrip("/") + "/"))
 
 
 def parse_quota(text: str, device: str) -> tuple[int, int] | None:

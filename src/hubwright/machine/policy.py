@@ -29,7 +29,7 @@ BOUNDS = (*LIMITS, "total_memory", "total_cpu", "reserve_memory", "reserve_cpu")
 """Names of numbers: of one server, of all servers of a user, and of what one server may keep for itself."""
 ROOM = ("cap_memory", "cap_cpu", "margin_memory", "margin_cpu")
 """Names of numbers: what all servers may take together, and what the machine keeps."""
-_KEYS = frozenset({"all", "groups", "users", "admit", "service", "create", "limits", "limits_of", "room"})
+_KEYS = frozenset({"all", "groups", "users", "admit", "service", "create", "limits", "limits_of", "room", "ids"})
 _NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 _FIRST_PERSON = 1000
 _NOBODY = 65534
@@ -56,6 +56,8 @@ class Policy:
     """The same for single people, in place of `limits`."""
     room: Numbers | None = field(default=None, hash=False)
     """By `ROOM`; None where hub.yaml has no `profiles`."""
+    ids: tuple[int, int] | None = None
+    """First and last of the numbers that only a roster gives; None where there is none."""
 
     def limits_for(self, user: str) -> Numbers:
         """Return the most that a server of `user` may be given."""
@@ -87,7 +89,8 @@ class Policy:
     @classmethod
     def parse(cls, found: Any) -> Policy:
         """Return the policy of `{"all": bool, "groups": [..], "users": [..], "admit": [..], "service": name,
-        "create": bool, "limits": {"memory": number, "cpu": number, ...}, "limits_of": {name: {...}}, "room": {...}}`.
+        "create": bool, "limits": {"memory": number, "cpu": number, ...}, "limits_of": {name: {...}}, "room": {...},
+        "ids": [first, last]}`.
 
         Every key is optional, and so is every limit; null is none.
 
@@ -118,6 +121,7 @@ class Policy:
             parse_limits(found.get("limits", {})),
             {name: parse_limits(one) for name, one in dict(found.get("limits_of", {})).items()},
             None if found.get("room") is None else parse_limits(found["room"], ROOM),
+            None if found.get("ids") is None else _parse_range(found["ids"]),
         )
 
 
@@ -179,6 +183,13 @@ def parse_limits(found: Any, names: tuple[str, ...] = BOUNDS) -> Numbers:
         if limit is not None and not (number and 0 < limit < _LARGEST):
             raise TypeError(f"the limit of {key} is not a number above zero")
     return limits
+
+
+def _parse_range(found: Any) -> tuple[int, int]:
+    whole = isinstance(found, list) and len(found) == 2 and all(type(number) is int for number in found)
+    if not whole or not _FIRST_PERSON <= found[0] <= found[1]:
+        raise TypeError("ids is not the first and last number of a range")
+    return found[0], found[1]
 
 
 def _privileged(entry: pwd.struct_passwd, groups: frozenset[str]) -> str:

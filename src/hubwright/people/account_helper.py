@@ -83,8 +83,8 @@ class _Child:
     """Where the child asks whether a name may be tried, or an account made, and tells how it went."""
     ends: float
     trying: list[str] = field(default_factory=list)
-    counting: bool = False
-    """Whether it counts a home's disk, which takes longer than anything else."""
+    counting: str = ""
+    """Whose home's disk it counts, which takes longer than anything else."""
 
 
 class Helper:
@@ -98,6 +98,9 @@ class Helper:
         self._listener.setblocking(False)
         self._lock = os.memfd_create("accounts")  # one useradd at a time
         self._children: dict[int, _Child] = {}
+        self._left: dict[int, str] = {}
+        """Children that are not reaped yet, by process id, and whose home they were late to count. One that waits for
+        a dead file system survives SIGKILL; nobody waits for it, and that home is not counted again meanwhile."""
         self._names = Attempts(TRIES, WINDOW)
         self._all = Attempts(TRIES_IN_ALL, WINDOW)
         self._made = Attempts(MADE, WINDOW)
@@ -116,7 +119,8 @@ class Helper:
             now = time.monotonic()
             for child in [late for late in self._children.values() if late.ends < now]:
                 os.kill(child.pid, signal.SIGKILL)
-                self._bury(child)
+                self._bury(child, late=True)
+            self._reap()
 
     def _listen(self, wanted: bool) -> None:
         listening = self._listener in {key.fileobj for key in self._selector.get_map().values()}
@@ -170,9 +174,10 @@ class Helper:
             with contextlib.suppress(OSError):
                 child.line.send(str(wait).encode())
         elif word[:1] == b"#":
-            free = not any(other.counting for other in self._children.values())
+            self._reap()
+            free = not any(other.counting for other in self._children.values()) and name not in self._left.values()
             if free:
-                child.counting, child.ends = True, time.monotonic() + DISK_TAKES + DEADLINE
+                child.counting, child.ends = name, time.monotonic() + DISK_TAKES + DEADLINE
             with contextlib.suppress(OSError):
                 child.line.send(b"0" if free else b"1")
         elif word[:1] == b"+" and name in child.trying:
@@ -180,12 +185,20 @@ class Helper:
             self._names.clear(name)
             self._all.forgive("")
 
-    def _bury(self, child: _Child) -> None:
+    def _bury(self, child: _Child, *, late: bool = False) -> None:
         self._selector.unregister(child.line)
         del self._children[child.line.fileno()]
         child.line.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child.pid, 0)
+        self._left[child.pid] = child.counting if late else ""
+
+    def _reap(self) -> None:
+        for pid in list(self._left):
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+            except ChildProcessError:
+                ended = True
+            if ended:
+                del self._left[pid]
 
     def _be_child(self, connection: socket.socket, line: socket.socket) -> None:
         """Answer one request and end; never returns."""
@@ -269,7 +282,7 @@ class _Request:
 
     def _disk(self, entry: pwd.struct_passwd) -> dict[str, Any]:
         """Count the home of an account; this process is its owner's from then on."""
-        self._line.send(b"#")
+        self._line.send(b"#" + entry.pw_name.encode())
         if self._line.recv(16) != b"0":
             raise Refused("Another home is being counted.", remedy="Ask again later.")
         signal.alarm(int(DISK_TAKES + DEADLINE))

@@ -19,6 +19,8 @@ from hubwright.machine.policy import PRIVILEGED_GROUPS, Policy, find_account, gr
 
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,30}[a-z0-9_]|[a-z_]")
 """As `fields.check_user_name`, which imports pydantic; a test holds them equal."""
+_FIRST, _LAST = 1000, 60000
+"""Numbers of people, as login.defs(5) has them."""
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -64,7 +66,7 @@ def ensure(policy: Policy, name: object, making: Callable[[], None] = lambda: No
                 f'This machine has no account "{wanted}".', remedy=f'Root can make it: "hubwright user add {wanted}".'
             )
         making()
-        _make(wanted)
+        _make(wanted, kept=policy.ids)
     ensure_home(served(policy, wanted))
     return made
 
@@ -199,9 +201,10 @@ def ensure_home(entry: pwd.struct_passwd) -> None:
         )
 
 
-def _make(name: str, uid: int | None = None) -> None:
-    """Make an ordinary account with a locked password; with a number of its own choice and its home, or with `uid`.
+def _make(name: str, uid: int | None = None, kept: tuple[int, int] | None = None) -> None:
+    """Make an ordinary account with a locked password; with a number that is free and its home, or with `uid`.
 
+    A free number is below the range `kept`, whose numbers are the roster's: there one could be a retired one.
     Its first group is its own, unless a group of that name exists or would mean something to sudo: an account called
     "admin" with a group "admin" may do everything on Ubuntu.
     """
@@ -228,8 +231,24 @@ def _make(name: str, uid: int | None = None) -> None:
             options += ["--key", f"{word}_MIN=1000", "--key", f"{word}_MAX={2**31 - 2}"]
         _run(["useradd", "--no-create-home", "--uid", str(uid), *options, "--", name])
         return
+    if kept is not None:
+        options += _below(kept)
     _run(["useradd", "--create-home", "--key", "HOME_MODE=0700", *options, "--", name])
     home.chmod(0o700)
+
+
+def _below(kept: tuple[int, int]) -> list[str]:
+    """Return options of useradd(8) that give numbers below a range; `MachineError` when none is left there."""
+    numbers = range(_FIRST, min(kept[0], _LAST + 1))
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    if all(number in taken for number in numbers):
+        raise MachineError(
+            f"No number from {_FIRST} to {min(kept[0] - 1, _LAST)} is left for an account, and {kept[0]} to {kept[1]} "
+            "are the roster's.",
+            remedy="Let the range people.ids in hub.yaml begin higher.",
+        )
+    bounds = ((f"{word}_MIN={_FIRST}", f"{word}_MAX={numbers[-1]}") for word in ("UID", "GID"))
+    return [word for pair in bounds for bound in pair for word in ("--key", bound)]
 
 
 def _group_exists(name: str) -> bool:

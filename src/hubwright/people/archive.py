@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -17,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hubwright.errors import MachineError, Refused
+from hubwright.errors import MachineError, Refused, printable
 from hubwright.machine.files import Owner, make_folder
 
 FOLDER = "archive"
@@ -26,6 +27,8 @@ RESERVE = 2**30
 _FIRST_PERSON = 1000
 _SILENT = 300.0
 """Seconds without a word after which packing counts as stuck; it tells one every second."""
+_DYING = 5.0
+"""Seconds that a killed child may take to end; one that waits for a dead file system never does, and is left."""
 _NAME = re.compile(r"([a-z_][a-z0-9_.-]{0,31})-([0-9]{8}-[0-9]{6})\.tar\.gz")
 _LARGEST = 2**60
 Tell = Callable[[str, dict[str, Any]], None]
@@ -155,16 +158,20 @@ def _run(what: str, entry: pwd.struct_passwd, largest: int, tell: Tell, *more: s
     argv = [sys.executable, "-I", "-m", "hubwright.people.pack", what, *words]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **streams}
     told: dict[str, Any] = {}
-    with subprocess.Popen(argv, stderr=subprocess.PIPE, env={"LANG": "C.UTF-8"}, cwd="/", **streams) as child:  # type: ignore[call-overload]
-        try:
-            for line in _lines(child):
-                told = line
-                tell(entry.pw_name, told)
-        except BaseException:
-            child.kill()
-            raise
+    child = subprocess.Popen(argv, stderr=subprocess.PIPE, env={"LANG": "C.UTF-8"}, cwd="/", **streams)  # type: ignore[call-overload]
+    try:
+        for line in _lines(child):
+            told = line
+            tell(entry.pw_name, told)
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        child.stderr.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_DYING)
     if not told.get("done"):
-        why = told.get("error") or "the program that does it has ended"
+        why = printable(told.get("error") or "the program that does it has ended")
         if "already" in why:
             raise Refused(f"{entry.pw_name}: {why}.", remedy="Move that folder away first; nothing is overwritten.")
         raise MachineError(f"The home of {entry.pw_name} cannot be done: {why}.", where=entry.pw_dir)

@@ -25,7 +25,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from hubwright.machine.disk import be_idle
+from hubwright.errors import printable
+from hubwright.machine.disk import be_idle, mounted_below
 
 DEEPEST = 100
 """Folders in folders; deeper ones are left out of an archive."""
@@ -35,6 +36,7 @@ _TOLD = 20
 _BLOCK = 2**20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MOUNTED = "is a mount point"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -62,7 +64,7 @@ class Progress:
         """Note what could not be taken."""
         self.lost_count += 1
         if len(self.lost) < _TOLD:
-            self.lost.append(f"{path[:200]}: {why}".encode("utf-8", "replace").decode())
+            self.lost.append(printable(f"{path[:200]}: {why}"))
 
     def tell(self, **more: Any) -> None:
         """Tell now."""
@@ -78,10 +80,14 @@ class Packer:
         self._tar, self._largest, self._progress = tar, largest, progress
         self._device = -1
         self._linked: dict[int, str] = {}
+        self._top = ""
+        self._mounted: frozenset[str] = frozenset()
 
     def pack(self, folder: int) -> None:
-        """Write everything below a folder."""
+        """Write everything below a folder, but nothing that is mounted there."""
         self._device = os.fstat(folder).st_dev
+        self._top = _path(folder)
+        self._mounted = mounted_below(self._top)
         self._walk(folder, "", 0)
 
     def _walk(self, folder: int, before: str, depth: int) -> None:
@@ -91,6 +97,9 @@ class Packer:
             if self._progress.entries >= MOST:
                 raise Bad(f"there are more than {MOST} files")
             path = before + name
+            if f"{self._top}/{path}" in self._mounted:  # not even looked at: it may never answer
+                self._progress.lose(path, _MOUNTED)
+                continue
             try:
                 self._one(folder, name, path, depth)
             except FileNotFoundError:
@@ -231,22 +240,30 @@ class Unpacker:
 
 
 def empty(top: int, progress: Progress) -> None:
-    """Remove everything in a folder; what is too deep is moved up first."""
+    """Remove everything in a folder but what is mounted there; what is too deep is moved up first."""
     for _ in range(1000):
-        _empty(top, top, 0, progress)
+        _empty(top, top, 0, progress, mounted_below(_path(top)))
         if not os.listdir(top) or progress.lost_count:
             return
 
 
-def _empty(top: int, folder: int, depth: int, progress: Progress) -> None:
+def _path(folder: int) -> str:
+    """Return where an open folder is, without asking its file system."""
+    return os.readlink(f"/proc/self/fd/{folder}")  # noqa: PTH115
+
+
+def _empty(top: int, folder: int, depth: int, progress: Progress, mounted: frozenset[str]) -> None:
     for name in os.listdir(folder):
+        if mounted and f"{_path(folder)}/{name}" in mounted:
+            progress.lose(name, _MOUNTED)
+            continue
         try:
             if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(name, dir_fd=folder)
             elif depth >= DEEPEST:
                 os.rename(name, f".removed-{secrets.token_hex(8)}", src_dir_fd=folder, dst_dir_fd=top)
             else:
-                _empty_folder(top, folder, name, depth, progress)
+                _empty_folder(top, folder, name, depth, progress, mounted)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -254,7 +271,7 @@ def _empty(top: int, folder: int, depth: int, progress: Progress) -> None:
         progress.add(1, 0)
 
 
-def _empty_folder(top: int, folder: int, name: str, depth: int, progress: Progress) -> None:
+def _empty_folder(top: int, folder: int, name: str, depth: int, progress: Progress, mounted: frozenset[str]) -> None:
     try:
         inner = os.open(name, _FOLDER, dir_fd=folder)
     except PermissionError:
@@ -263,7 +280,7 @@ def _empty_folder(top: int, folder: int, name: str, depth: int, progress: Progre
     try:
         if os.fstat(inner).st_mode & 0o700 != 0o700:
             os.fchmod(inner, 0o700)
-        _empty(top, inner, depth + 1, progress)
+        _empty(top, inner, depth + 1, progress, mounted)
     finally:
         os.close(inner)
     os.rmdir(name, dir_fd=folder)

@@ -338,3 +338,74 @@ def test_leaving_drops_the_membership_only(helper, fresh_name):
     assert helper.ask("ensure", fresh_name)["ok"] is False
     assert helper.ask("leave", "hwt-nobody-there") == {"ok": True}
     assert helper.ask("leave", "no name")["ok"] is False
+
+
+def test_ensure_takes_no_number_of_the_rosters_range(helper, fresh_name):
+    """useradd alone takes the highest number and one: the one of a person who is gone, as likely as not."""
+    above = f"hwt-{secrets.token_hex(4)}"
+    subprocess.run(["useradd", "--uid", "29990", "--no-create-home", above], check=True)
+    try:
+        helper.policy(ids=[20000, 29999])
+        assert helper.ask("ensure", fresh_name)["made"]
+        assert 1000 <= find_account(fresh_name).pw_uid < 20000
+        assert 1000 <= find_account(fresh_name).pw_gid < 20000
+    finally:
+        remove_account(above)
+
+
+def test_ensure_says_when_no_number_is_left(helper, fresh_name):
+    helper.policy(ids=[1000, 29999])
+    answer = helper.ask("ensure", fresh_name)
+    assert "is left for an account" in answer["error"] and "people.ids" in answer["remedy"]
+    assert find_account(fresh_name) is None
+
+
+@pytest.fixture
+def freeze():
+    """Hold a process so that not even SIGKILL ends it, as a file system does that never answers."""
+    group = Path("/sys/fs/cgroup/freezer") / f"hwt-{secrets.token_hex(4)}"
+    if not os.access(group.parent, os.W_OK) or not (group.parent / "cgroup.procs").exists():
+        pytest.skip("needs the freezer of cgroup v1")
+    group.mkdir()
+
+    def hold(pid):
+        (group / "cgroup.procs").write_text(str(pid))
+        (group / "freezer.state").write_text("FROZEN")
+        wait_until(lambda: (group / "freezer.state").read_text().strip() == "FROZEN")
+
+    hold.thaw = lambda: (group / "freezer.state").write_text("THAWED")
+    yield hold
+    hold.thaw()
+    wait_until(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+def test_a_child_that_cannot_be_killed_holds_nobody_up(helper, account, freeze):
+    ada = account()
+    helper.stop()
+    script = "from hubwright.people import account_helper as h; h.DEADLINE = 3.0; h.main()"
+    environment = {"PATH": os.environ["PATH"], "HUBWRIGHT_SITE": str(helper.site), "LANG": "C.UTF-8", "HOME": "/root"}
+    helper.log.unlink()
+    with helper.log.open("ab") as log:
+        helper.process = subprocess.Popen([sys.executable, "-I", "-c", script], env=environment, stderr=log, cwd="/")
+    wait_until(lambda: b"serves" in helper.log.read_bytes())
+    helper.policy(all=True)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(helper.socket))
+        wait_until(helper.children)
+        (stuck,) = helper.children()
+        freeze(stuck)
+        wait_until(lambda: killed(stuck), 10)
+        began = time.monotonic()
+        assert helper.ask("authenticate", ada.name, ada.password, timeout=10)["ok"]
+        assert time.monotonic() - began < 5
+        assert stuck in helper.children()
+        freeze.thaw()
+    wait_until(lambda: helper.children() == [])
+
+
+def killed(pid: int) -> bool:
+    """Whether SIGKILL waits for the process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(mask & 1 << (signal.SIGKILL - 1) for mask in pending)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hubwright.errors import MachineError, Refused
+from hubwright.machine.mounts import mount_memory, unmount
 from hubwright.people import archive, homes
 
 pytestmark = pytest.mark.root
@@ -234,3 +235,21 @@ def test_a_new_home_is_whole_and_its_owners(ada, tmp_path):
         import shutil
 
         shutil.rmtree(skeleton)
+
+
+def test_what_is_mounted_in_a_home_stays_out_and_stays_there(ada, state):
+    """Packed and emptied as the owner, who cannot be traced by himself; names come out harmless."""
+    inner = ada.home / "disk\x1b[31m\n"
+    inner.mkdir()
+    assert mount_memory(inner, size=2**20, inodes=10, uid=ada.uid, gid=ada.gid) == ""
+    try:
+        (inner / "keep").write_text("theirs")
+        give(ada, inner / "keep")
+        done = archive.create(entry(ada), state)
+        assert done.lost == ("disk?[31m?: is a mount point",)
+        assert not any(name.startswith("disk") for name in names(done.path))
+        with pytest.raises(MachineError, match="mount point"):
+            archive.remove_home(entry(ada))
+        assert (inner / "keep").read_text() == "theirs"
+    finally:
+        unmount(inner)

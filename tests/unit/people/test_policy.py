@@ -164,3 +164,11 @@ def test_roots_program_imports_the_standard_library_and_pamela_only():
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     foreign = set(done.stdout.split()) - sys.stdlib_module_names - {"hubwright", "pamela", "__main__", "sitecustomize"}
     assert {name for name in foreign if not name.startswith("_")} == set()
+
+
+def test_the_rosters_numbers_are_a_range():
+    assert Policy.parse({"ids": [20000, 29999]}).ids == (20000, 29999)
+    assert Policy.parse({}).ids is Policy.parse({"ids": None}).ids is None
+    for wrong in ([1], [5, 6], [3000, 2000], "2000-3000", [True, 2000], [2000.0, 3000], {"first": 1}):
+        with pytest.raises((TypeError, ValueError)):
+            Policy.parse({"ids": wrong})

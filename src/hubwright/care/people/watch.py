@@ -16,7 +16,7 @@ from hubwright.care.people import apply as people
 from hubwright.care.people.apply import Result
 from hubwright.care.people.step import Plan
 from hubwright.config.load import load
-from hubwright.errors import HubwrightError, Refused
+from hubwright.errors import HubwrightError, Refused, printable
 from hubwright.fields import Site
 from hubwright.machine import site_file
 
@@ -77,7 +77,8 @@ def _fingerprint(config: Path | None, roster: str | None) -> str:
 
 
 def _say(text: str) -> None:
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
+    told = printable(text, "\n    ")
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {told}", flush=True)
 
 
 if __name__ == "__main__":
