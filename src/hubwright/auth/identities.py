@@ -51,7 +51,8 @@ class Identities:
 
         Args:
             person: who has just been recognised.
-            kept_for: names in lists; each belongs to the person whom a list calls exactly so.
+            kept_for: names and addresses in lists. A name belongs to the person whom a list calls exactly so, and what
+                comes of an address to that address: its account may be made, and be an admin's, before it comes.
             only: the one account that can be served here, or "" for all.
 
         Raises:
@@ -65,7 +66,7 @@ class Identities:
                         identity.update(self._heard(person))
                         return str(name)
             name = names.unix_name(person.login)
-            if name in kept_for and name not in person.called:
+            if _means_another(kept_for, name, person):
                 raise Refused(
                     f'{person} would be "{name}", but a list means another by that name.',
                     remedy=f'If it is the same person, link them: "hubwright names link {name} {person}".',
@@ -153,6 +154,21 @@ def _is(identity: dict[str, Any], person: Person) -> bool:
     return bool(
         identity["subject"] == person.subject or (not identity["subject"] and identity["login"] == person.login)
     )
+
+
+def _means_another(listed: frozenset[str], name: str, person: Person) -> bool:
+    """Whether a list has the Unix name for somebody else: as it is, or by an address of which it comes."""
+    if name in listed and name not in person.called:
+        return True
+    called = {login.lower() for login in person.called}
+    return any("@" in entry and entry.lower() not in called and _comes_to(entry, name) for entry in listed)
+
+
+def _comes_to(login: str, name: str) -> bool:
+    try:
+        return names.unix_name(login) == name
+    except Refused:
+        return False
 
 
 def _known(name: str, identity: dict[str, Any]) -> Known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +35,17 @@ _BUTTON = """
   </a>
 </div>
 """
+
+
+@dataclass(eq=False)
+class _Login:
+    """What a login has left to ask the provider with; in memory only."""
+
+    token: dict[str, Any]
+    claims: dict[str, Any]
+    """What the provider had signed then; verified once, since a signature of then need not hold now."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while asking: a provider may take a second use of one refresh token for a theft."""
 
 
 class BeginHandler(OAuthLoginHandler):
@@ -100,8 +112,8 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator):
         self.client_secret = secret_in(self.secret_file)
         if self.ca:
             self.http_request_kwargs = {"ca_certs": self.ca}
-        self._tokens: dict[tuple[str, str], dict[str, Any]] = {}
-        """By provider and subject what to ask the provider with; in memory only."""
+        self._logins: dict[tuple[str, str], _Login] = {}
+        """By provider and subject."""
 
     def domain(self) -> str:
         """Return the domain whose addresses lists may name without it."""
@@ -114,11 +126,20 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator):
     async def discover(self) -> None:
         """Learn where the provider is asked; nothing to learn by default."""
 
-    async def person(self, token: dict[str, Any], told: dict[str, Any]) -> Person:
+    async def signed(self, token: dict[str, Any]) -> dict[str, Any]:
+        """Return what the provider has signed in an answer to a code or a refresh; {} where it never signs.
+
+        Raises:
+            Refused: it should have, and has not, or for others than us.
+        """
+        return {}
+
+    async def person(self, token: dict[str, Any], claims: dict[str, Any], told: dict[str, Any]) -> Person:
         """Return whom a provider has told of; `Refused` when that is nobody.
 
         Args:
-            token: the answer to the code.
+            token: the answer to the code, or to a refresh.
+            claims: what `signed` gave at the login.
             told: the answer of `userdata_url`.
         """
         raise NotImplementedError
@@ -128,7 +149,8 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator):
         try:
             await self.discover()
             token = await self.get_token_info(handler, self.build_access_tokens_request_params(handler, data))
-            person = await self.person(token, await self.token_to_user(token))
+            claims = await self.signed(token)
+            person = await self.person(token, claims, await self.token_to_user(token))
         except Refused as refusal:
             self.refuse(handler, str(refusal), f"login by {self.provider} refused: {refusal}")
             return None
@@ -141,7 +163,7 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator):
             return None
         model = await self.admit(handler, person)
         if model is not None:
-            self._tokens[person.provider, person.subject] = token
+            self._logins[person.provider, person.subject] = _Login(token, claims)
         return model
 
     def _broken(self, error: HTTPClientError) -> tuple[str, str]:
@@ -157,30 +179,50 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator):
 
     async def look_up(self, known: Known) -> Person | None:
         """Ask the provider again while there is a token of this person to ask with; else it is as it was."""
-        token = self._tokens.get((known.provider, known.subject))
-        if token is None:
+        login = self._logins.get((known.provider, known.subject))
+        if login is None:
             return await super().look_up(known)
         try:
             await self.discover()
-            try:
-                return await self.person(token, await self.token_to_user(token))
-            except HTTPClientError as error:
-                if error.code not in {401, 403} or "refresh_token" not in token:
-                    raise
-            fresh = await self.get_token_info(None, self.build_refresh_token_request_params(token["refresh_token"]))
-            token = {**token, **fresh}
-            self._tokens[known.provider, known.subject] = token
-            return await self.person(token, await self.token_to_user(token))
-        except Refused:
+            async with login.lock:
+                person = await self._asked(login, known.subject)
+            if person.subject != known.subject:
+                raise Refused("The provider tells of another person.")
+            return person
+        except Refused as refusal:
+            self.log.warning("%s is known there no more: %s", known, refusal)
             return None
         except HTTPClientError as error:
-            gone = error.response is not None and b"invalid_grant" in error.response.body
-            if gone:
+            if self._logins.get((known.provider, known.subject)) not in (None, login):
+                return await self.look_up(known)  # who has logged in again meanwhile has new tokens
+            if error.code >= 500 or error.code == 429:  # 599 is Tornado's for no answer at all
+                raise NotRunning(f"{self.login_service}: {error}") from error
+            if error.response is not None and b"invalid_grant" in error.response.body:
                 return None
-            del self._tokens[known.provider, known.subject]  # it is old; what was known at the login counts
+            self._logins.pop((known.provider, known.subject), None)  # it is old; what was known at the login counts
             return await super().look_up(known)
         except (HTTPError, MachineError, OSError, ValueError, KeyError) as error:
             raise NotRunning(f"{self.login_service}: {error}") from error
+
+    async def _asked(self, login: _Login, subject: str) -> Person:
+        """Return whom the provider tells of now, with a new access token when the old one is refused."""
+        try:
+            return await self.person(login.token, login.claims, await self.token_to_user(login.token))
+        except HTTPClientError as error:
+            if error.code not in {401, 403} or "refresh_token" not in login.token:
+                raise
+        params = self.build_refresh_token_request_params(login.token["refresh_token"])
+        fresh = await self.get_token_info(None, params)
+        login.token = {**login.token, **fresh}
+        if fresh.get("id_token"):
+            try:
+                claims = await self.signed(fresh)
+            except Refused as refusal:  # nothing against the person: the next look asks without it
+                raise NotRunning(f"{self.login_service}: after a refresh: {refusal}") from refusal
+            if claims.get("sub", subject) != subject:
+                raise Refused("The provider's new ID token is another person's.")
+            login.claims = {**login.claims, **claims}
+        return await self.person(login.token, login.claims, await self.token_to_user(login.token))
 
     async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> bool | dict[str, Any]:
         """Follow what the provider and hub.yaml say now."""
@@ -232,12 +274,15 @@ class OpenIDAuthenticator(OutsideOAuthenticator):
             self.token_url, self.userdata_url = found["token_endpoint"], found["userinfo_endpoint"]
             self._metadata, self._keys, self._discovered = found, None, time.monotonic()
 
-    async def person(self, token: dict[str, Any], told: dict[str, Any]) -> Person:
-        """Return whom the signed ID token and the provider's answer are about."""
-        signed = await self._verified(str(token.get("id_token") or ""))
-        if told.get("sub") != signed["sub"]:
+    async def signed(self, token: dict[str, Any]) -> dict[str, Any]:
+        """Return what the ID token says."""
+        return await self._verified(str(token.get("id_token") or ""))
+
+    async def person(self, token: dict[str, Any], claims: dict[str, Any], told: dict[str, Any]) -> Person:
+        """Return whom the signed claims and the provider's answer are about."""
+        if told.get("sub") != claims["sub"]:
             raise Refused("The provider tells of two people at once.")
-        told = {**signed, **told}
+        told = {**claims, **told}
         login = told.get(self.name_claim)
         if not isinstance(login, str) or not login:
             raise Refused(
@@ -249,7 +294,7 @@ class OpenIDAuthenticator(OutsideOAuthenticator):
         if self.hosted_domains and told.get("hd") not in self.hosted_domains:
             raise Refused(f"{login} is not of {' or '.join(self.hosted_domains)}. Choose your other account.")
         login = login.lower() if "@" in login else login
-        return Person(self.provider, signed["sub"], login, _groups(told, self.groups_claim), self.domain())
+        return Person(self.provider, claims["sub"], login, _groups(told, self.groups_claim), self.domain())
 
     async def _verified(self, text: str) -> dict[str, Any]:
         """Return what an ID token says; `Refused` unless the provider has signed it, for us, and not long ago."""
@@ -270,6 +315,8 @@ class OpenIDAuthenticator(OutsideOAuthenticator):
                     options={"require": ["exp", "iat", "sub", "aud", "iss"]},
                 )
             )
+        except jwt.PyJWKSetError as error:
+            raise NotRunning(f"{self.login_service} does not tell its keys as it should: {error}") from error
         except jwt.ExpiredSignatureError as error:
             raise Refused("This login took too long. Start it again.") from error
         except jwt.PyJWTError as error:
@@ -280,7 +327,10 @@ class OpenIDAuthenticator(OutsideOAuthenticator):
         """Return the provider's key of that name; read anew when it is not among those that are known."""
         for fresh in (False, True):
             if self._keys is None or fresh:
-                found = await self.httpfetch(self._metadata["jwks_uri"], method="GET", request_timeout=10)
+                try:
+                    found = await self.httpfetch(self._metadata["jwks_uri"], method="GET", request_timeout=10)
+                except HTTPClientError as error:
+                    raise NotRunning(f"{self.login_service} does not tell its keys: {error}") from error
                 self._keys = jwt.PyJWKSet.from_dict(found)
             for key in self._keys.keys:
                 if key.public_key_use in {None, "sig"} and (kid is None or key.key_id == kid):
@@ -313,7 +363,7 @@ class GitHubAuthenticator(OutsideOAuthenticator):
 
     api = Unicode("https://api.github.com", config=True, help="Where GitHub's API is.")
 
-    async def person(self, token: dict[str, Any], told: dict[str, Any]) -> Person:
+    async def person(self, token: dict[str, Any], claims: dict[str, Any], told: dict[str, Any]) -> Person:
         """Return the person with the groups that the scopes let us see."""
         groups: set[str] = set()
         if "read:org" in self.scope:

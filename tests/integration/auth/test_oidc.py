@@ -74,7 +74,9 @@ def login(hub, name, password, browser=None):
 
 
 def user(hub, name):
-    return hub.api("GET", f"users/{name}").json()
+    """Return what the hub knows of somebody; it tells groups in no order of its own."""
+    found = hub.api("GET", f"users/{name}").json()
+    return {**found, "groups": sorted(found["groups"])}
 
 
 def test_groups_decide_and_the_name_comes_from_the_claim(make):
@@ -128,6 +130,16 @@ def test_a_closed_account_loses_session_and_groups_follow(make, provider):
     wait_until(lambda: browser.who() and user(hub, "ada")["groups"] == ["lab", "new"], 30)
     provider.change(1, groups=["new"])
     wait_until(lambda: browser.who() is None, 30)
+
+
+def test_a_namesake_does_not_get_what_was_made_for_an_address(make):
+    """An admin of the roster is there by Unix name before the first login; who comes before her is somebody else."""
+    hub = make(allow={"users": ["ada@example.org", "ada@evil.org"]}, name="email", domain="evil.org")
+    assert hub.api("POST", "users/ada").status_code == 201
+    assert hub.api("POST", "hubwright/people/ada/admin").status_code == 204
+    browser, page = login(hub, "Ada", "other")  # ada@evil.org, who may enter
+    assert (page.status_code, "a list means another by that name" in told(page)) == (403, True)
+    assert browser.who() is None
 
 
 def test_a_silent_provider_is_told_and_the_hub_starts_without_it(make, provider):

@@ -61,6 +61,31 @@ def test_a_name_in_a_list_is_kept_for_whom_the_list_means(tmp_path):
     assert store.claim(Person("oidc", "3", "alice@a.org", domain="a.org"), frozenset({"alice"})) == "alice"
 
 
+def test_the_name_of_an_address_in_a_list_is_kept_for_that_address(tmp_path):
+    """Its account, and the right of an admin, may be there before it comes: a namesake must not get them."""
+    store = Identities(tmp_path)
+    listed = frozenset({"Alice@a.org", "山田@a.org", "bob@a.org"})
+    for stranger in (OTHER, Person("oidc", "3", "alice"), Person("oidc", "4", "álice@b.org")):
+        with pytest.raises(Refused, match=f"{stranger} would be .alice., but a list means another"):
+            store.claim(stranger, listed)
+    assert store.all() == {}
+    assert store.claim(ALICE, listed) == "alice"
+    assert store.claim(Person("oidc", "5", "carol@b.org"), listed) == "carol"
+    store.link("bob", "oidc", "bob@b.org")
+    assert store.claim(Person("oidc", "6", "bob@b.org"), listed) == "bob"  # on purpose
+
+
+def test_two_addresses_of_one_name_in_lists_wait_for_an_admin(tmp_path):
+    """Either could be the one for whom the account was made."""
+    store = Identities(tmp_path)
+    listed = frozenset({"alice@a.org", "alice@b.org"})
+    for one in (ALICE, OTHER):
+        with pytest.raises(Refused, match="hubwright names link alice oidc:alice@"):
+            store.claim(one, listed)
+    store.link("alice", "oidc", "alice@a.org")
+    assert store.claim(ALICE, listed) == "alice"
+
+
 def test_links_refuse_what_makes_no_sense(tmp_path):
     store = Identities(tmp_path)
     for name in ("Alice", "", "../x"):

@@ -51,8 +51,14 @@ def token(key=OURS, algorithm="RS256", kid="1", without=(), **changes):
     return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid})
 
 
+async def entering(openid, text, told):
+    """Return whom a login with an ID token and an answer of the provider is of."""
+    signed = {"id_token": text}
+    return await openid.person(signed, await openid.signed(signed), told)
+
+
 async def test_a_signed_token_names_the_person(openid):
-    person = await openid.person({"id_token": token()}, {"sub": "7", "preferred_username": "ada", "groups": ["lab"]})
+    person = await entering(openid, token(), {"sub": "7", "preferred_username": "ada", "groups": ["lab"]})
     assert (str(person), person.subject, person.groups) == ("oidc:ada", "7", {"lab"})
 
 
@@ -79,7 +85,7 @@ async def test_a_signed_token_names_the_person(openid):
 )
 async def test_unsigned_expired_and_foreign_tokens_are_refused(openid, text):
     with pytest.raises(Refused):
-        await openid.person({"id_token": text}, {"sub": "7", "preferred_username": "ada"})
+        await entering(openid, text, {"sub": "7", "preferred_username": "ada"})
 
 
 async def test_the_public_key_is_no_secret_to_sign_with(openid):
@@ -95,34 +101,34 @@ async def test_the_public_key_is_no_secret_to_sign_with(openid):
     body = part(json.dumps({"iss": ISSUER, "aud": "hub", "sub": "7", "iat": 1, "exp": 2**33}).encode())
     seal = part(hmac.new(PUBLIC, f"{head}.{body}".encode(), hashlib.sha256).digest())
     with pytest.raises(Refused):
-        await openid.person({"id_token": f"{head}.{body}.{seal}"}, {"sub": "7", "preferred_username": "ada"})
+        await entering(openid, f"{head}.{body}.{seal}", {"sub": "7", "preferred_username": "ada"})
 
 
 async def test_answers_about_two_people_are_refused(openid):
     with pytest.raises(Refused, match="two people"):
-        await openid.person({"id_token": token()}, {"sub": "8", "preferred_username": "ada"})
+        await entering(openid, token(), {"sub": "8", "preferred_username": "ada"})
 
 
 async def test_a_missing_name_or_strange_groups_are_told_or_left_out(openid):
     with pytest.raises(Refused, match="preferred_username"):
-        await openid.person({"id_token": token()}, {"sub": "7"})
+        await entering(openid, token(), {"sub": "7"})
     with pytest.raises(Refused, match="preferred_username"):
-        await openid.person({"id_token": token()}, {"sub": "7", "preferred_username": ["ada"]})
+        await entering(openid, token(), {"sub": "7", "preferred_username": ["ada"]})
     openid.groups_claim = "realm_access.roles"
     for given, groups in (({"roles": ["a", "b"]}, {"a", "b"}), ({"roles": "a"}, {"a"}), ("x", set()), (None, set())):
         told = {"sub": "7", "preferred_username": "ada", "realm_access": given}
-        assert (await openid.person({"id_token": token()}, told)).groups == groups
+        assert (await entering(openid, token(), told)).groups == groups
 
 
 async def test_a_hosted_domain_is_the_providers_word_not_the_addresss(openid):
     openid.name_claim, openid.hosted_domains = "email", ["example.org"]
     told = {"sub": "7", "email": "ada@example.org", "email_verified": True}
     with pytest.raises(Refused, match="is not of example"):
-        await openid.person({"id_token": token()}, told)
-    assert (await openid.person({"id_token": token()}, {**told, "hd": "example.org"})).login == "ada@example.org"
+        await entering(openid, token(), told)
+    assert (await entering(openid, token(), {**told, "hd": "example.org"})).login == "ada@example.org"
     for unverified in (False, None, "true"):
         with pytest.raises(Refused, match="not verified"):
-            await openid.person({"id_token": token()}, {**told, "hd": "example.org", "email_verified": unverified})
+            await entering(openid, token(), {**told, "hd": "example.org", "email_verified": unverified})
 
 
 def test_a_provider_is_what_it_calls_itself():
@@ -161,7 +167,7 @@ async def test_github_tells_organizations_and_teams(tmp_path):
     thread.start()
     try:
         one = make(GitHubAuthenticator, tmp_path, api=f"http://127.0.0.1:{server.server_port}", scope=["read:org"])
-        person = await one.person({"access_token": "x", "token_type": "bearer"}, {"id": 7, "login": "Ada"})
+        person = await one.person({"access_token": "x", "token_type": "bearer"}, {}, {"id": 7, "login": "Ada"})
     finally:
         server.shutdown()
         thread.join()
@@ -169,7 +175,7 @@ async def test_github_tells_organizations_and_teams(tmp_path):
     assert (person.login, person.subject) == ("ada", "7")
     assert {"lab/core", "org-0", "org-99"} <= person.groups
     one.scope = []
-    assert (await one.person({}, {"id": 7, "login": "Ada"})).groups == set()
+    assert (await one.person({}, {}, {"id": 7, "login": "Ada"})).groups == set()
 
 
 def test_secrets_are_needed_and_odd_settings_are_told():
