@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubwright.config.load import load
 from hubwright.errors import MachineError, Refused
-from hubwright.fields import check_user_name
+from hubwright.fields import Site, check_user_name
+from hubwright.hub import compile
 from hubwright.machine import sudoers
 from hubwright.machine.policy import BOUNDS, ROOM, Policy, find_account, may_serve
 from hubwright.people.accounts import check_name
@@ -172,3 +174,30 @@ def test_the_rosters_numbers_are_a_range():
     for wrong in ([1], [5, 6], [3000, 2000], "2000-3000", [True, 2000], [2000.0, 3000], {"first": 1}):
         with pytest.raises((TypeError, ValueError)):
             Policy.parse({"ids": wrong})
+
+
+@pytest.mark.parametrize(
+    ("people", "ids"),
+    [
+        ("{}", None),
+        ("{roster: people.txt}", [20000, 29999]),
+        ("{ids: 30000-30999}", [30000, 30999]),
+    ],
+)
+def test_root_writes_the_rosters_numbers_where_they_are_used(tmp_path, people, ids):
+    (tmp_path / "people.txt").write_text("ada\n")
+    (tmp_path / "hub.yaml").write_text(f"auth: {{kind: pam}}\npeople: {people}\n")
+    hub = load(tmp_path / "hub.yaml").hub
+    site = Site(
+        state=tmp_path,
+        run=tmp_path / "run",
+        config=tmp_path / "hub.yaml",
+        prefix=tmp_path,
+        account="hubwright",
+        privileged=True,
+        listen="127.0.0.1:8000",
+        public_url="http://127.0.0.1:8000/",
+    )
+    written = compile.policy(hub, site)
+    assert written.get("ids") == ids
+    assert Policy.parse(written).ids == (tuple(ids) if ids else None)
