@@ -26,6 +26,7 @@ from hubwright.hub.compile import admins, own, policy
 from hubwright.hub.pages import branding
 from hubwright.machine import ports
 from hubwright.machine.policy import Policy, may_serve
+from hubwright.proxy import apex
 from hubwright.proxy.https import https_of
 
 LEAST_SPACE = 200 * 2**20
@@ -46,6 +47,8 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     for problem in ENGINES.of(loaded.hub.engine).check(loaded.hub.engine, site):
         yield loaded.place(problem)
     for problem in https_of(loaded.hub.https).check(loaded.hub.https, site):
+        yield loaded.place(problem)
+    for problem in apex.check(loaded.hub.static, site):
         yield loaded.place(problem)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.profiles, site))

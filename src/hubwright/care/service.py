@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
 from importlib.metadata import version
@@ -32,6 +32,7 @@ from hubwright.hub.pages import branding
 from hubwright.machine import site_file, wire
 from hubwright.machine.policy import Policy
 from hubwright.people import accounts
+from hubwright.proxy import apex
 from hubwright.proxy.https import https_of
 
 _PATIENCE = 15.0
@@ -71,7 +72,7 @@ def check(loaded: Loaded, site: Site) -> None:
     """Raise `ConfigError` with everything in hub.yaml that cannot hold on this machine."""
     hub = loaded.hub
     found = [*AUTH.of(hub.auth).check(hub.auth, site), *ENGINES.of(hub.engine).check(hub.engine, site)]
-    found += https_of(hub.https).check(hub.https, site)
+    found += [*https_of(hub.https).check(hub.https, site), *apex.check(hub.static, site)]
     found += branding.check(hub.hub, site, date.today())
     _refuse(loaded, found)
 
@@ -192,7 +193,7 @@ def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal) -> list[P
     _tell_static(site, static)
     settings = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True)
     scripts = [static + name for name in proxy.first_scripts(site.prefix / proxy.LAB)]
-    serving = https_of(hub.https).serving(hub.https, site)
+    serving = replace(https_of(hub.https).serving(hub.https, site), apex=apex.apex_of(hub.static, site))
     described = proxy.configuration(site, proxy.Descriptors(PUBLIC, INTERNAL, REDIRECT), serving, scripts)
     caddy = write_file(site, "caddy.json", described, for_hub_only=True)
     if site.privileged:

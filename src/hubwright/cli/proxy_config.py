@@ -9,7 +9,7 @@ import typer
 
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.errors import Refused
-from hubwright.proxy import outer
+from hubwright.proxy import apex, outer
 
 
 class Program(StrEnum):
@@ -73,7 +73,7 @@ def proxy_config(
         raise Refused("Name one of nginx, caddy and --tunnel.")
     if (certificate is None) != (key is None):
         raise Refused("A certificate and its key go together.", remedy="Name both --certificate and --key.")
-    before = outer.outer(site, upstream, certificate, key)
+    before = outer.outer(site, upstream, certificate, key, apex.apex_of(loaded.hub.static, site))
     if tunnel is not None:
         print(outer.tunnel(site, tunnel), end="")
     elif program is Program.nginx:

@@ -17,6 +17,7 @@ from hubwright.kinds import KindConfig
 from hubwright.metrics.config import Metrics
 from hubwright.people.config import People
 from hubwright.profiles.config import Profiles
+from hubwright.proxy.apex import Static
 from hubwright.proxy.https import FAMILY as HTTPS
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.%]{2,60}\]|[A-Za-z0-9._-]{0,253}):([0-9]{1,5})")
@@ -172,6 +173,9 @@ class Hub(BaseModel):
     )
     https: Annotated[KindConfig, HTTPS] = Field(
         default_factory=HTTPS.default_config, description="How connections of browsers are encrypted."
+    )
+    static: Static | None = Field(
+        default=None, description="Pages of your own beside the hub, at the apex of its domain for example."
     )
     people: People = Field(
         default=People(), description="People of the service besides those that `auth.allow` lets in."

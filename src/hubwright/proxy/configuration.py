@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubwright.fields import Site
+from hubwright.proxy.apex import pages
 from hubwright.proxy.names import route_pattern
 from hubwright.proxy.pages import hub_silent, server_silent
 from hubwright.proxy.proxies import believing, only_from
@@ -63,7 +64,13 @@ def configuration(
     """
     base = site.base_url
     proxied = serving.proxies is not None
-    public = [*_secure(serving), *only_from(site, serving), *_authority(site, serving), _lab(site)]
+    public = [
+        *_secure(serving),
+        *only_from(site, serving),
+        *pages(site, serving.apex),
+        *_authority(site, serving),
+        _lab(site),
+    ]
     public += [*_hints(base, scripts), _table(site, proxied), _hub(site, proxied=proxied)]
     servers = {
         "public": {

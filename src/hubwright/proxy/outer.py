@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubwright.fields import Site
-from hubwright.proxy.serving import host_of
+from hubwright.proxy.serving import Apex, host_of
 
 _LETS_ENCRYPT = "/etc/letsencrypt/live"
 
@@ -27,15 +27,20 @@ class Outer:
     key: str
 
 
-def outer(site: Site, upstream: str | None, certificate: str | None, key: str | None) -> Outer:
-    """Return what stands before `site`; without words of its own, with the certificate that certbot gets."""
+def outer(
+    site: Site, upstream: str | None, certificate: str | None, key: str | None, apex: Apex | None = None
+) -> Outer:
+    """Return what stands before `site`; without words of its own, with the certificate that certbot gets.
+
+    Pages beside the hub are asked for where the hub is, so everything is passed on.
+    """
     host = host_of(site.public_url)
     place = f"{_LETS_ENCRYPT}/{host}"
     port = site.listen[1]
     own = "127.0.0.1" if site.listen[0] in {"0.0.0.0", "::"} else site.listen[0]  # noqa: S104
     return Outer(
-        hosts=(host,),
-        base_url=site.base_url,
+        hosts=(host,) if apex is None or apex.beside else (host, apex.host),
+        base_url="/" if apex else site.base_url,
         upstream=upstream or f"{f'[{own}]' if ':' in own else own}:{port}",
         certificate=certificate or f"{place}/fullchain.pem",
         key=key or f"{place}/privkey.pem",

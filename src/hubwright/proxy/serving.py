@@ -24,6 +24,16 @@ class Acme:
 
 
 @dataclass(frozen=True)
+class Apex:
+    """Pages of somebody's own beside the hub."""
+
+    folder: str
+    host: str
+    beside: bool
+    """Whether they have the hub's own name, and it has a path."""
+
+
+@dataclass(frozen=True)
 class Serving:
     """Plain HTTP by default."""
 
@@ -32,6 +42,7 @@ class Serving:
     acme: Acme | None = None
     redirect: tuple[str, int] | None = None
     """Where plain HTTP is listened for besides, and sent on."""
+    apex: Apex | None = None
     proxies: tuple[str, ...] | None = None
     """Networks of the proxies before us: only they and this machine get answers, and only they are believed."""
     hsts: int = 0
