@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,8 +16,11 @@ from hubwright.care.supervise import CADDY, FORK_SERVER, HUB, LEDGER
 from hubwright.care.watch import read_ledger
 from hubwright.errors import HubwrightError
 from hubwright.fields import Site
-from hubwright.machine import wire
+from hubwright.machine import async_wire, wire
 from hubwright.machine.process import Process
+
+_ANSWER = 5.0
+"""Seconds that a part has to answer."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,11 @@ class ServerState:
     server: str
     """Empty for the default server."""
     pid: int | None
+    """None for a server in a container, and for one that is not there."""
     memory: int | None
     """Bytes, of all its processes; None where that is not counted."""
+    cpu: float | None
+    """Processors that it takes now; None where that is not counted."""
     age: float | None
     ready: bool
     """Whether the hub calls it ready."""
@@ -78,7 +87,8 @@ def read(site: Site) -> State:
     healthy = {part.name for part in parts if part.health == "well"}
     running = _running(site) if FORK_SERVER in healthy else []
     known, users = _known(site) if HUB in healthy else ({}, None)
-    return State(site.public_url, tuple(parts), _servers(running, known), users, *_certificate(site))
+    measured = asyncio.run(_measured(site))
+    return State(site.public_url, tuple(parts), _servers(running, known, measured), users, *_certificate(site))
 
 
 def _certificate(site: Site) -> tuple[str | None, bool]:
@@ -102,6 +112,19 @@ def _running(site: Site) -> list[dict[str, Any]]:
         return []
 
 
+async def _measured(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what the metrics tell of every server; nothing while they do not answer, or where they are off."""
+    try:
+        async with async_wire.connect(site.metrics_socket) as connection:
+            connection.send({"op": "usage", "users": None})
+            head = await connection.receive(_ANSWER)
+            body = await connection.receive_bytes(int(head.get("bytes", 0)), _ANSWER)
+    except HubwrightError:
+        return {}
+    servers = json.loads(body)["servers"] if body else []
+    return {(str(one["user"]), str(one["server"])): one for one in servers}
+
+
 def _known(site: Site) -> tuple[dict[tuple[str, str], dict[str, Any]], int | None]:
     api = HubApi(site, timeout=5)
     try:
@@ -112,20 +135,27 @@ def _known(site: Site) -> tuple[dict[tuple[str, str], dict[str, Any]], int | Non
         return {}, None
 
 
-def _servers(running: list[dict[str, Any]], known: dict[tuple[str, str], dict[str, Any]]) -> tuple[ServerState, ...]:
-    """Everything that runs or that the hub takes for running."""
+def _servers(
+    running: list[dict[str, Any]],
+    known: dict[tuple[str, str], dict[str, Any]],
+    measured: dict[tuple[str, str], dict[str, Any]],
+) -> tuple[ServerState, ...]:
+    """Everything that runs or that the hub takes for running; what the fork server counts is of this moment."""
     found = {(str(one["user"]), str(one["server"])): one for one in running}
+    now = time.time()
     states = []
-    for user, name in sorted({*found, *known}):
-        one, model = found.get((user, name), {}), known.get((user, name), {})
+    for user, name in sorted({*found, *known, *measured}):
+        one, model, seen = found.get((user, name), {}), known.get((user, name), {}), measured.get((user, name), {})
         process = Process(one["pid"], one["started"]) if one else None
+        since = seen.get("since")
         states.append(
             ServerState(
                 user=user,
                 server=name,
                 pid=process.pid if process else None,
-                memory=one.get("memory"),
-                age=process.age if process else None,
+                memory=one.get("memory", seen.get("memory")),
+                cpu=seen.get("cpu"),
+                age=process.age if process else now - since if since else None,
                 ready=bool(model.get("ready")),
                 last_activity=model.get("last_activity"),
             )

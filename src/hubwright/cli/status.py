@@ -18,7 +18,7 @@ _STYLE = {"well": "green", "silent": "yellow", "down": "bold red"}
 
 
 def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Show how the service is: its parts, its servers and what memory they take.
+    """Show how the service is: its parts, its servers, and what processors and memory they take.
 
     Leaves with 0 when every part does its work, 69 when one does not.
 
@@ -52,15 +52,17 @@ def _show(found: states.State) -> None:
     if found.servers:
         console.print()
         servers = Table(
-            "user", "server", "health", "memory", "since", "pid", box=None, pad_edge=False, header_style="bold"
+            "user", "server", "health", "cpu", "memory", "since", "pid", box=None, pad_edge=False, header_style="bold"
         )
         counted = any(part.name == FORK_SERVER and part.health == "well" for part in found.parts)
         for one in found.servers:
-            health = "[green]well[/]" if one.ready and one.pid else "[yellow]unknown to the hub[/]"
-            if one.pid is None:
+            there = one.pid is not None or one.memory is not None  # a container has no process of ours
+            health = "[green]well[/]" if one.ready and there else "[yellow]unknown to the hub[/]"
+            if not there:
                 health = "[bold red]gone[/]" if counted else "[yellow]not known[/]"
             memory = "-" if one.memory is None else f"{one.memory / 2**20:,.0f} MB"
-            servers.add_row(one.user, one.server or "-", health, memory, _age(one.age), str(one.pid or "-"))
+            cpu = "-" if one.cpu is None else f"{one.cpu:.2f}"
+            servers.add_row(one.user, one.server or "-", health, cpu, memory, _age(one.age), str(one.pid or "-"))
         console.print(servers)
     people = "the hub does not answer" if found.users is None else _count(found.users, "user")
     console.print(f"\n{_count(len(found.servers), 'server')}, {people}.")
