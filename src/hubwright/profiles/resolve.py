@@ -221,10 +221,11 @@ def _check_own(allowed: Entitlement, wanted: Amounts, mine: Sequence[Running]) -
 
 def _check_gpus(wanted: int, running: Sequence[Running], machine: Machine) -> None:
     free = machine.gpu - sum(one.grant.gpu for one in running)
+    needs = f"This size needs {wanted} GPU{'s' * (wanted > 1)}"
     if wanted > machine.gpu:
-        raise NotGranted(f"This size needs {wanted} GPUs; the machine has {machine.gpu or 'none'}.", status=403)
+        raise NotGranted(f"{needs}; the machine has {machine.gpu or 'none'}.", status=403)
     if wanted > free:
-        raise NotGranted(f"This size needs {wanted} GPUs; {free or 'none'} of {machine.gpu} are free.", status=409)
+        raise NotGranted(f"{needs}; {free or 'none'} of {machine.gpu} are free now.", status=409)
 
 
 def _check_reserve(wanted: Amounts, running: Sequence[Running], machine: Machine) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 from tests.conftest import wait_until
-from tests.integration.docker.daemon import FOLDERS, Dockerd
+from tests.integration.docker.containers import inspected
+from tests.integration.docker.daemon import FOLDERS
 from tests.running import PREFIX, Notebook, Service
 
-from hubwright.engines.docker.container import name_of
-from hubwright.fields import instance_of, server_key
+from hubwright.fields import server_key
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -60,12 +60,6 @@ def notebook(running: Service, ada: Any) -> Notebook:
 @pytest.fixture(scope="module")
 def kernel(notebook: Notebook) -> Any:
     return notebook.kernel()
-
-
-def inspected(dockerd: Dockerd, service: Service, user: str, server: str = "") -> dict[str, Any]:
-    """Return what Docker says of a user's container."""
-    with dockerd.client() as client:
-        return dict(client.inspect_container(name_of(instance_of(service.state), server_key(user, server))))
 
 
 def test_it_runs_as_the_unix_user_with_the_users_groups(kernel, ada) -> None:

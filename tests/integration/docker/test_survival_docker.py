@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from tests.conftest import wait_until
+from tests.integration.docker.containers import inspected
 from tests.integration.docker.daemon import Dockerd
-from tests.integration.docker.test_containers import inspected
 from tests.running import Service
 
 from hubwright.fields import instance_of

@@ -7,8 +7,9 @@ from functools import cache
 
 from hubwright.engines.docker import daemon
 from hubwright.errors import MachineError
-from hubwright.machine import cgroups
-from hubwright.profiles.config import Amount
+from hubwright.machine import capacity, cgroups
+from hubwright.profiles import resolve
+from hubwright.profiles.config import Amount, Profiles
 
 
 @cache
@@ -34,6 +35,17 @@ def smaller(one: Amount, other: Amount) -> Amount:
     cpus = [value for value in (one.cpu, other.cpu) if value]
     sizes = [value for value in (one.memory, other.memory) if value]
     return Amount(cpu=min(cpus, default=None), memory=min(sizes, default=None))
+
+
+def most(cap: Amount, profiles: Profiles | None) -> Amount:
+    """Return what all containers together may take: `engine.cap`, and what `profiles` leaves to all servers.
+
+    That is the machine, or the section's own cap, without the margin.
+    """
+    if profiles is None:
+        return cap
+    room = resolve.machine(profiles, capacity.processors(), capacity.memory()).room
+    return smaller(cap, Amount(cpu=max(0.01, room.cpu), memory=max(1, room.memory)))
 
 
 def hold(instance: str, driver: str, most: Amount) -> None:

@@ -22,6 +22,8 @@ _PERIOD = 100_000
 """Microseconds over which a processor limit is counted (the kernel's default)."""
 _SHARES = 1024
 """cpu_shares that stand for one reserved processor."""
+_MOST_EXPOSED = 500
+"""oom_score_adj without a reserve; in thousandths of what all may take, so that a reserve outweighs as much memory."""
 _LEAST_SHARES = 128
 """What a server without a reserve weighs: an eighth of a processor, so that reserves count."""
 
@@ -92,6 +94,8 @@ class Container:
     reserved_memory: int | None = None
     reserved_cpu: float | None = None
     gpus: int = 0
+    oom_score: int = 0
+    """The one whose processes have more of it, and more memory, ends first when all together take too much."""
     capabilities: tuple[str, ...] = ()
     parent: str = ""
     """The control group that all containers of this service are in."""
@@ -137,6 +141,7 @@ class Container:
             "Mounts": [mount.as_api() for mount in self.mounts],
             "NetworkMode": self.network,
             "CgroupParent": self.parent,
+            "OomScoreAdj": self.oom_score,
             "CpuShares": max(_LEAST_SHARES, round((self.reserved_cpu or 0) * _SHARES)),
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "5m", "max-file": "2"}},
@@ -154,6 +159,16 @@ class Container:
         if self.gpus:
             host["DeviceRequests"] = [{"Driver": "nvidia", "Count": self.gpus, "Capabilities": [["gpu"]]}]
         return host
+
+
+def oom_score(reserved: int, whole: int) -> int:
+    """Return what containers are compared by, besides what they take: who goes furthest beyond his reserve ends first.
+
+    Args:
+        reserved: bytes that the server keeps for itself.
+        whole: bytes that all containers may take together.
+    """
+    return _MOST_EXPOSED - min(_MOST_EXPOSED, round(1000 * reserved / whole))
 
 
 def name_of(instance: str, key: str) -> str:

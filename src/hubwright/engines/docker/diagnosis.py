@@ -46,4 +46,9 @@ def in_words(error: HubwrightError) -> str:
     if "bind source path does not exist" in words:
         path = words.rpartition("does not exist:")[2].strip().rstrip(".")
         return f"The folder {path} is not on this machine. An administrator can make it."
+    if "could not select device driver" in words:
+        return (
+            "Docker on this machine hands out no GPUs. Choose a size without one; an administrator can install the "
+            "NVIDIA Container Toolkit."
+        )
     return words

@@ -12,10 +12,8 @@ from hubwright.engines.docker import cap, container, daemon, images, place
 from hubwright.engines.docker.config import Config
 from hubwright.errors import HubwrightError, NotRunning
 from hubwright.fields import Site, instance_of
-from hubwright.machine import capacity
 from hubwright.machine.files import Owner, make_folder
-from hubwright.profiles import resolve
-from hubwright.profiles.config import Amount, Profiles
+from hubwright.profiles.config import Profiles
 
 _PATIENCE = 60.0
 """Seconds that `up` waits for a daemon that is just being started, as when a machine boots."""
@@ -48,7 +46,7 @@ def prepare(
     _sweep(site)
     place.link_hub(site)
     if site.privileged:
-        cap.hold(instance, cap.driver(config.socket), cap.smaller(config.cap, _room(profiles)))
+        cap.hold(instance, cap.driver(config.socket), cap.most(config.cap, profiles))
     if config.network is None:
         try:
             daemon.ask(config.socket, "inspect_network", container.network_of(instance))
@@ -60,14 +58,6 @@ def prepare(
         except HubwrightError as error:
             say(str(error))
     wait("")
-
-
-def _room(profiles: Profiles | None) -> Amount:
-    """Return what `profiles` leaves to all servers together: the machine, or its cap, without the margin."""
-    if profiles is None:
-        return Amount()
-    room = resolve.machine(profiles, capacity.processors(), capacity.memory()).room
-    return Amount(cpu=max(0.01, room.cpu), memory=max(1, room.memory))
 
 
 def wanted(config: Config, profiles: Profiles | None) -> tuple[str, ...]:

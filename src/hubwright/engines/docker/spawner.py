@@ -21,7 +21,8 @@ from hubwright.engines.docker.place import Place, hub_folder
 from hubwright.engines.granting import GrantingMixin
 from hubwright.errors import HubwrightError, NotRunning, Refused
 from hubwright.fields import Site, format_bytes, instance_of, server_key, unix_url
-from hubwright.machine import site_file
+from hubwright.machine import capacity, site_file
+from hubwright.profiles.config import Amount
 from hubwright.profiles.grants import Grant
 
 _LOOK = 0.02
@@ -178,6 +179,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         above: str,
     ) -> container.Container:
         instance = instance_of(site.state)
+        whole = cap.most(settings.cap, self.section) if site.privileged else Amount()
         env = {
             **self.get_env(),
             "HOME": person.home,
@@ -209,11 +211,13 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             ),
             network=settings.network or container.network_of(instance),
             memory=grant.memory,
-            cpu=grant.cpu,
+            # control groups of version 1 refuse more processors than the group above has
+            cpu=min(grant.cpu, whole.cpu) if grant.cpu and whole.cpu else grant.cpu,
             processes=grant.processes or settings.processes,
             reserved_memory=grant.reserve.memory or None,
             reserved_cpu=grant.reserve.cpu or None,
             gpus=grant.gpu,
+            oom_score=container.oom_score(grant.reserve.memory, whole.memory or capacity.memory()),
             capabilities=settings.capabilities,
             parent=above,
         )

@@ -1,0 +1,134 @@
+"""Reserves of containers under pressure, and what the metrics tell of containers against what the kernel counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.conftest import Account, measured, wait_until
+from tests.integration.docker.containers import group, inspected
+from tests.integration.docker.daemon import Dockerd
+from tests.running import Notebook, Service
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+
+M = 2**20
+PROFILES = {
+    "sizes": {"Large": {"cpu": 2, "memory": "3G"}},
+    "default": {"sizes": ["Large"], "reserve": {"cpu": 1.4, "memory": "1G"}},
+    "cap": {"memory": "2G"},
+}
+HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
+
+
+@pytest.fixture(scope="module")
+def running(docker_service: Callable[..., Service]) -> Iterator[Service]:
+    yield docker_service({"profiles": PROFILES, "metrics": {"every": "2s"}}).up()
+
+
+@pytest.fixture(scope="module")
+def ada(module_account: Callable[..., Account]) -> Account:
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def mine(running: Service, ada: Account) -> Notebook:
+    return running.start(ada.name, body={"size": "Large", "reserve": {"cpu": 1.4, "memory": "1G"}})
+
+
+@pytest.fixture(scope="module")
+def hog(running: Service, module_account: Callable[..., Account]) -> Notebook:
+    return running.start(module_account().name, body={"size": "Large"})
+
+
+def test_reserved_memory_is_kept_from_a_neighbour_that_wants_everything(
+    dockerd: Dockerd, running: Service, mine: Notebook, hog: Notebook
+) -> None:
+    """2G for all, 1G reserved: the neighbour, who may have 3G by the size, ends again and again; nothing else does."""
+    kernel, theirs = mine.kernel(), hog.kernel()
+    number = theirs.send(
+        "import subprocess, sys, time\ncodes, end = [], time.time() + 20\n"
+        f"while time.time() < end: codes.append(subprocess.run([sys.executable, '-c', {HOG!r}], timeout=60).returncode)\n"
+        "print(codes)"
+    )
+    time.sleep(2)
+    assert kernel.run("kept = [bytearray(b'x') * 2**24 for _ in range(45)]\nprint(len(kept))").strip() == "45"
+    said = "".join(m["content"]["text"] for m in until_idle(theirs, number) if m["msg_type"] == "stream")
+    assert "-9" in said and set(said.strip(" []\n").split(", ")) == {"-9"}, said
+    assert kernel.run("print(len(kept))").strip() == "45", "720M of the reserved 1G"
+    assert group(dockerd, running, hog.user).usage().oom_kills
+    assert inspected(dockerd, running, mine.user)["HostConfig"]["OomScoreAdj"] == 0
+    assert inspected(dockerd, running, hog.user)["HostConfig"]["OomScoreAdj"] == 500
+
+
+def test_reserved_processors_are_kept_on_a_busy_machine(
+    dockerd: Dockerd, running: Service, mine: Notebook, hog: Notebook
+) -> None:
+    """Four busy processes against two that reserved 1.4 of 2 processors."""
+    if len(os.sched_getaffinity(0)) != 2:
+        pytest.skip("needs a machine with two processors, for which the numbers here are")
+    code = (
+        "import subprocess, sys; ps = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(%d)]"
+    )
+    kernels = [mine.kernel(), hog.kernel()]
+    for kernel, many in zip(kernels, (2, 4), strict=True):
+        kernel.run(code % many)
+    groups = [group(dockerd, running, one.user) for one in (mine, hog)]
+
+    def share() -> float:
+        before = [one.usage().cpu for one in groups]
+        time.sleep(3)
+        used = [one.usage().cpu - was for one, was in zip(groups, before, strict=True)]
+        return used[0] / sum(used)
+
+    try:
+        shares = measured(share, 0.7 * 0.9)
+        assert max(shares) >= 0.7 * 0.9, shares
+    finally:
+        for kernel in kernels:
+            kernel.run("for p in ps: p.kill()")
+
+
+def test_the_metrics_are_what_the_kernel_counts(
+    dockerd: Dockerd, running: Service, mine: Notebook, ada: Account
+) -> None:
+    """Memory, processors, limits and reserve of a container that holds 300M and computes, within 15 %."""
+    own = {"Authorization": f"token {running.token(ada.name)}"}
+
+    def told() -> dict[str, Any]:
+        (found,) = running.api("GET", "/hubwright/usage", headers=own).json()["servers"]
+        return dict(found)
+
+    kernel = mine.kernel()
+    kernel.run("held = bytearray(b'x' * (300 << 20))")
+    truth = group(dockerd, running, ada.name)
+    wait_until(lambda: abs(told()["memory"] / truth.usage().memory - 1) < 0.15, 20)
+    number = kernel.send("import time\nend = time.time() + 25\nwhile time.time() < end: pass")
+    time.sleep(5)
+    seen: dict[float, float] = {}
+    before, begun = truth.usage().cpu, time.monotonic()
+    while time.monotonic() < begun + 10:
+        answer = running.api("GET", "/hubwright/usage", headers=own).json()
+        seen[answer["at"]] = answer["servers"][0]["cpu"]
+        time.sleep(0.3)
+    real = (truth.usage().cpu - before) / (time.monotonic() - begun)
+    assert sum(seen.values()) / len(seen) == pytest.approx(real, rel=0.15), seen
+    status = json.loads(running.cli("status", "--json").stdout)
+    (shown,) = [one for one in status["servers"] if one["user"] == ada.name]
+    assert shown["ready"] and shown["cpu"] > 0.1 and shown["memory"] == pytest.approx(truth.usage().memory, rel=0.15)
+    assert "not known" not in running.cli("status").stdout
+    found = told()
+    assert (found["memory_limit"], found["cpu_limit"]) == (3 * 2**30, 2.0)
+    assert (found["memory_reserve"], found["cpu_reserve"]) == (2**30, 1.4)
+    list(until_idle(kernel, number))
+
+
+def until_idle(kernel: Any, number: str) -> Iterator[dict[str, Any]]:
+    for message in kernel.messages(number):
+        yield message
+        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+            return
