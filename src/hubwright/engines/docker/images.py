@@ -54,17 +54,17 @@ class Progress:
     """How far a pull is, from what Docker says of each layer; never falls."""
 
     layers: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Size and share done of each layer; a size that is not known yet is 1."""
+    """Size and share done of each layer that was not here; a size that is not known yet is 0."""
     percent: int = 0
 
     def add(self, event: dict[str, Any]) -> int:
         """Take one message of the stream; return the whole in percent."""
         layer, status = event.get("id", ""), event.get("status", "")
         detail = event.get("progressDetail") or {}
-        size, done = self.layers.get(layer, (1.0, 0.0))
+        size, done = self.layers.get(layer, (0.0, 0.0))
         total = float(detail.get("total") or 0)
         share = float(detail.get("current") or 0) / total if total > 0 else 0.0
-        if status in ("Pull complete", "Already exists"):
+        if status == "Pull complete":
             done = 1.0
         elif status in ("Download complete", "Verifying Checksum"):
             done = max(done, _DOWNLOAD)
@@ -75,8 +75,10 @@ class Progress:
         elif status not in ("Pulling fs layer", "Waiting"):
             return self.percent
         self.layers[layer] = (size, done)
-        whole = sum(size for size, _ in self.layers.values())
-        now = sum(size * done for size, done in self.layers.values()) / whole if whole else 0.0
+        known = [size for size, _ in self.layers.values() if size]
+        guess = sum(known) / len(known) if known else 1.0
+        whole = sum(size or guess for size, _ in self.layers.values())
+        now = sum((size or guess) * done for size, done in self.layers.values()) / whole
         self.percent = max(self.percent, min(100, int(100 * now)))
         return self.percent
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from hubwright.engines.docker import cap, images, user
 from hubwright.engines.docker.config import Config
-from hubwright.engines.docker.container import Container, Mount, mounts_of, mounts_of_all, name_of
+from hubwright.engines.docker.container import Container, Mount, mounts_of, mounts_of_all, name_of, oom_score
 from hubwright.engines.docker.place import Place
 from hubwright.errors import Refused
 from hubwright.profiles.config import Amount, Volume
@@ -69,6 +69,18 @@ def test_progress_of_a_pull_never_falls_and_ends_at_a_hundred() -> None:
     told += [progress.add({"id": layer, "status": "Pull complete"}) for layer in layers]
     told.append(progress.add({"status": "Status: Downloaded newer image"}))
     assert told == sorted(told) and told[-1] == 100 and len(set(told)) > 8
+
+
+def test_layers_that_are_here_are_no_progress() -> None:
+    progress = images.Progress()
+    assert progress.add({"id": "a", "status": "Already exists"}) == 0
+    assert progress.add({"id": "b", "status": "Pulling fs layer"}) == 0
+    half = {"current": 50, "total": 100}
+    assert 0 < progress.add({"id": "b", "status": "Downloading", "progressDetail": half}) < 50
+
+
+def test_a_container_within_its_reserve_is_the_last_to_be_ended() -> None:
+    assert [oom_score(reserved, 2**31) for reserved in (0, 2**29, 2**30, 2**31)] == [500, 250, 0, 0]
 
 
 @pytest.mark.parametrize(
