@@ -35,8 +35,12 @@ profiles:
   default: {sizes: [Small, Large], reserve: {cpu: 1.4, memory: 1G}, servers: 3, total: {cpu: 2.5, memory: 4G}}
   cap: {memory: 2G}
 extra:
-  # what a trait says is not looked at
+  # what a trait says is not looked at, nor what JupyterHub would make of a request
   ForkSpawner: {memory: 68719476736, cpu: 64.0, processes: 100000, mem_limit: 64G}
+  Spawner:
+    apply_user_options: {memory: mem_limit}
+    environment: {MEM_LIMIT: 64G, CPU_LIMIT: "64", MEM_GUARANTEE: 1G}
+  JupyterHub: {load_roles: [{name: user, scopes: [self, "shares!user", "read:users:name"]}]}
 """
 HOG = "b = []\nwhile len(b) < {blocks}: b.append(bytearray(b'x') * 2**24)"
 
@@ -169,6 +173,31 @@ def test_the_limits_of_a_size_hold(hub: Service, ada: Account) -> None:
     assert max(shares) == pytest.approx(0.5, rel=0.1), shares
     many = "ps = []\ntry:\n  for _ in range(200): ps.append(subprocess.Popen(['sleep', '60']))\nexcept OSError as e: print(type(e).__name__)\n"
     assert kernel.run(many + "for p in ps: p.kill()").strip() == "BlockingIOError"
+
+
+def test_who_was_given_a_share_is_held_to_what_its_owner_may_have(hub: Service, ada: Account, bob: Account) -> None:
+    """Bob starts Ada's server: by her profile, on her account, and on her total."""
+    share = {"user": bob.name, "scopes": [f"start:servers!server={ada.name}/", f"access:servers!server={ada.name}/"]}
+    hers, his = ({"headers": {"Authorization": f"token {hub.token(one.name)}"}} for one in (ada, bob))
+    path = f"/users/{ada.name}/server"
+    assert hub.api("POST", path, {"size": "Small"}, **his).status_code in (403, 404), "without a share"
+    made = hub.api("POST", f"/shares/{ada.name}/", share, **hers)
+    assert made.status_code in (200, 201), made.text
+    try:
+        for body, status in (({"size": "Huge"}, 403), ({"memory": "4G"}, 403), ({"cpu": 0}, 400), ({"home": "/"}, 403)):
+            assert hub.api("POST", path, body, **his).status_code == status
+        assert hub.listed() == []
+        assert hub.api("POST", path, {"size": "Small", "memory": "300M"}, **his).status_code in (201, 202)
+        wait_until(lambda: hub.server(ada.name).get("ready"), 60)
+        notebook = Notebook(hub, ada.name, "")
+        assert notebook.kernel().value("import os; print(os.getuid())") == ada.uid
+        names = ("memory.max", "memory.limit_in_bytes")
+        limits = {int((f / n).read_text()) for f in group(notebook).folders for n in names if (f / n).exists()}
+        assert limits == {300 * M}
+        offer = hub.api("GET", f"/hubwright/offer?user={ada.name}&server=second").json()
+        assert (offer["servers"]["used"], offer["used"]["memory"]) == (1, 300 * M)
+    finally:
+        hub.api("DELETE", f"/shares/{ada.name}/", **hers)
 
 
 def test_a_reserve_is_kept_from_a_neighbour_that_wants_everything(hub: Service, ada: Account, bob: Account) -> None:
