@@ -282,7 +282,10 @@ def test_root_holds_the_total_of_a_user_against_a_hub_that_asks_for_more(hub: Se
             caller.settimeout(30)
             caller.connect(str(hub.run / "start.sock"))
             limits = {"memory": 64 * G, "cpu": 64, "reserve_memory": 64 * G}
-            request = {"user": ada.name, "server": name, "env": {}, "limits": limits if name == "one" else {}}
+            env = {"JUPYTERHUB_SERVICE_PREFIX": "/", "JUPYTERHUB_BASE_URL": "/", "JUPYTERHUB_USER": ada.name}
+            env |= {f"JUPYTERHUB_{word}": "http://127.0.0.1:9/" for word in ("SERVICE_URL", "API_URL", "ACTIVITY_URL")}
+            env |= {f"JUPYTERHUB_{word}": word for word in ("API_TOKEN", "CLIENT_ID", "OAUTH_CALLBACK_URL")}
+            request = {"user": ada.name, "server": name, "env": env, "limits": limits if name == "one" else {}}
             caller.sendall(json.dumps(request).encode() + b"\n")
             assert json.loads(caller.makefile("rb").readline())["ok"]
     names = ("memory.max", "memory.limit_in_bytes")
