@@ -17,6 +17,7 @@ from numbers import Number
 from pathlib import Path
 from typing import Any
 
+from hubwright.engines.local import holes
 from hubwright.errors import MachineError
 
 SERVER = (
@@ -131,6 +132,7 @@ def settle() -> None:
     _fill_caches()
     _forget_settings()
     gc.collect()
+    holes.fill()
     gc.freeze()
 
 
