@@ -19,7 +19,7 @@ from traitlets import Type
 from zmq import PULL, PUSH, XPUB, XPUB_VERBOSE, Context  # type: ignore[attr-defined]
 from zmq.eventloop.zmqstream import ZMQStream
 
-from hubwright.engines.local import launch, preload
+from hubwright.engines.local import launch, logs, preload, settings
 
 
 class PrivateIOPubThread(IOPubThread):
@@ -61,6 +61,8 @@ def prepare() -> None:
     """Look at the imported modules; once, in the fork server, after the last import."""
     MODULE_FILES[:] = [file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
     MODULE_NAMES.update(sys.modules)
+    settings.prepare(ForkedKernelApp)
+    logs.prepare(ForkedKernelApp)
 
 
 class _WithoutModules:
@@ -102,10 +104,18 @@ class ForkedIPythonKernel(IPythonKernel):
             ipkernel.sys = sys
 
 
-class ForkedKernelApp(IPKernelApp):
+class ForkedKernelApp(logs.PlainLog, IPKernelApp):
     """The kernel application, without a TCP port."""
 
     kernel_class = Type(ForkedIPythonKernel, klass="ipykernel.kernelbase.Kernel").tag(config=True)
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Take the settings of a command line, which is `-f FILE` as a rule."""
+        words = sys.argv[1:] if argv is None else argv
+        if len(words) == 2 and words[0] == "-f":
+            words = [f"--{type(self).__name__}.connection_file={words[1]}"]
+        if not settings.parse(self, words):
+            super().parse_command_line(argv)
 
     def init_code(self) -> None:
         """Run what is to run before the first cell, and note which modules there are without touching their names.

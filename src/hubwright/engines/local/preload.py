@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import hmac
 import importlib
 import multiprocessing
 import os
 import random
 import re
 import site
+import sqlite3
 import sys
 import warnings
 from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from numbers import Number
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,10 @@ def _fill_caches() -> None:
     for kind in (str, int, tuple, list, dict, type(None), type(Path())):
         for base in (Mapping, Sequence, Awaitable, Number):  # asked by logging and others; asks all its subclasses
             issubclass(kind, base)
+    with closing(sqlite3.connect(":memory:")) as database:  # a server's sessions, a kernel's history
+        database.execute("SELECT 1")
+    hmac.digest(b"key", b"", "sha256")  # a session's signature; OpenSSL looks for what it has at the first use
+    hmac.new(b"key", b"", "sha256").copy().hexdigest()
     re.purge()  # it is full: each new pattern would free an old one
 
 

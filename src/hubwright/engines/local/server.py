@@ -14,7 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyterlab.commands import get_app_dir
 from traitlets import Bool
 
-from hubwright.engines.local import preload, provisioner
+from hubwright.engines.local import logs, preload, provisioner, settings
 from hubwright.engines.local.singleuser import SingleUser
 
 _SHELL = (
@@ -40,7 +40,7 @@ ARGUMENTS = (
 nobody outside is asked for news or for newer versions, which a user could not install."""
 
 
-class HandedServerApp(ServerApp):
+class HandedServerApp(logs.PlainLog, ServerApp):
     """A ServerApp that listens on a socket made by somebody else.
 
     jupyter_server 2.21 takes no descriptor, so this overrides how it finds its port and how it binds; both methods
@@ -50,6 +50,11 @@ class HandedServerApp(ServerApp):
     handed: socket.socket
     ready: socket.socket
     no_browser_open_file = Bool(True)  # a page for a browser on this machine: it would be written for nobody
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Take the settings of a command line."""
+        if argv is None or not settings.parse(self, argv):
+            super().parse_command_line(argv)
 
     def _find_http_port(self) -> None:
         """There is a socket already."""

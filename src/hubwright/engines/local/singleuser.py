@@ -10,8 +10,10 @@ from aiohttp import ThreadedResolver
 from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
+from hubwright.engines.local import logs, settings
 
-class SingleUser(JupyterHubSingleUser):
+
+class SingleUser(logs.PlainLog, JupyterHubSingleUser):
     """Asks the hub nothing while it starts: of sixty servers that start at once each would wait for the hub's answers.
 
     Hub and server are forked from one environment, so their versions agree; and a server that the hub has just
@@ -22,6 +24,11 @@ class SingleUser(JupyterHubSingleUser):
     def get_extension_package(cls) -> str:
         """Return the module that jupyter_server finds this class in."""
         return __name__
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Take what is left of the server's command line."""
+        if argv is None or not settings.parse(self, argv):
+            super().parse_command_line(argv)
 
     async def check_hub_version(self) -> None:
         """Ask nothing: there is one version only. Spare the client a DNS client, which a Unix socket does not need."""

@@ -15,7 +15,8 @@ from typing import NoReturn
 from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
-from hubwright.engines.local import agent, answers, launch, provisioner, server
+from hubwright.engines.local import agent, answers, events, launch, logs, provisioner, server, settings
+from hubwright.engines.local.singleuser import SingleUser
 from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, policy, room, wire
@@ -39,6 +40,10 @@ def prepare(site: Site) -> None:
         get_validator(4, minor)  # type: ignore[no-untyped-call]
     isinstance("", Mapping)  # as every line of a log asks; the answer takes all subclasses, and is remembered
     provisioner.prepare()
+    settings.prepare(server.HandedServerApp)
+    logs.prepare(server.HandedServerApp)
+    logs.prepare(SingleUser)
+    events.prepare()
     answers.EXPORTERS.prepare()
     from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
 
