@@ -156,8 +156,8 @@ def test_a_start_tells_how_far_it_is_and_can_be_stopped(
     os.kill(fork_server, signal.SIGSTOP)
     try:
         page.click("#go", no_wait_after=True)
-        expect(page.locator("#progress-message")).to_contain_text("Waiting for it to answer.")
-        expect(page.locator("#progress-log li")).to_have_count(3)
+        expect(page.locator("#progress-message")).to_contain_text("Starting your server with up to 1G of memory.")
+        expect(page.locator("#progress-log li")).to_have_count(2)
         expect(page.locator("#told")).not_to_be_empty()
         expect(page.locator("#elapsed")).to_contain_text("for ")
         browser.picture("pending")
