@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from inspect import cleandoc
 from typing import Any
 
 import typer
@@ -33,7 +34,16 @@ class _Commands(TyperGroup):
             several.command(cmd_name)(getattr(module, name))
         command = typer.main.get_command(several)
         command.name = cmd_name
+        _unwrap(command)
         return command
+
+
+def _unwrap(command: Any) -> None:
+    """Join the lines of each paragraph of the help: typer keeps the breaks of the source. Indented ones are examples."""
+    paragraphs = cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(text if text.startswith(" ") else text.replace("\n", " ") for text in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        _unwrap(inner)
 
 
 app = typer.Typer(

@@ -69,6 +69,14 @@ def test_help_has_examples(hubwright, command):
     assert "--state" in told
 
 
+def test_a_paragraph_of_help_is_as_wide_as_the_terminal(hubwright):
+    told = hubwright("up", "--help").stdout.splitlines()
+    prose = told[told.index(next(line for line in told if "What an earlier" in line)) :]
+    prose = [line.strip() for line in prose[: next(n for n, line in enumerate(prose) if not line.strip())]]
+    following = [line.split()[0] for line in prose[1:]]
+    assert all(len(line) + 1 + len(word) > 76 for line, word in zip(prose, following, strict=False)), prose
+
+
 def test_a_wrong_command_is_told(hubwright):
     done = hubwright("chekc")
     assert done.returncode == 2
