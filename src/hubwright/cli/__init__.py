@@ -39,7 +39,7 @@ class _Commands(TyperGroup):
 
 
 def _unwrap(command: Any) -> None:
-    """Join the lines of each paragraph of the help: typer keeps the breaks of the source. Indented ones are examples."""
+    """Join the lines of each paragraph of the help, but of examples: typer keeps the breaks of the source."""
     paragraphs = cleandoc(command.help or "").split("\n\n")
     command.help = "\n\n".join(text if text.startswith(" ") else text.replace("\n", " ") for text in paragraphs)
     for inner in getattr(command, "commands", {}).values():
