@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 _BYTES = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(s|m|min|h|d)?", re.IGNORECASE)
@@ -109,6 +109,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"title": "duration", "type": ["string", "number"], "examples": ["45s", "30m", "1h"]}),
 ]
+Processes = Annotated[int, Field(strict=True, ge=16, le=4_000_000)]
 Secret = SecretStr
 UserName = Annotated[
     str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from abc import ABCMeta, abstractmethod
 from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,11 @@ _SETTLING = 30.0
 """Seconds that a server of an earlier hub has to answer, or to end, when it is first looked at."""
 
 
-class GrantingMixin(TellingMixin, Spawner):
+class _Meta(ABCMeta, type(Spawner)):  # type: ignore[misc]
+    """The metaclass of spawners with methods that a kind must have: one without cannot be made."""
+
+
+class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     """A JupyterHub spawner whose `start` first resolves what this user gets, then calls `start_granted`.
 
     Every way to start ends in `Spawner.start`: form, REST API with any body, named servers, shares, `extra` hooks. So
@@ -97,9 +102,9 @@ class GrantingMixin(TellingMixin, Spawner):
                 self.tell(3, str(refusal))
             await asyncio.sleep(_LOOK_AGAIN)
 
+    @abstractmethod
     async def start_granted(self, grant: Grant) -> Any:
         """Start the server within `grant`; return its address, as `Spawner.start` does."""
-        raise NotImplementedError
 
     async def stop(self, now: bool = False) -> None:
         """Stop the server, as the class beside this one does it."""
@@ -120,14 +125,14 @@ class GrantingMixin(TellingMixin, Spawner):
         self._restored = False
         return code
 
+    @abstractmethod
     async def look(self) -> int | None:
         """Return None while the server runs, its exit code after."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def socket(self) -> Path:
         """Where the server listens."""
-        raise NotImplementedError
 
     def without_profiles(self) -> Grant:
         """Return what a server gets when hub.yaml has no `profiles` section: no limits, or those of the engine."""

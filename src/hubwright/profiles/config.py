@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from hubwright.fields import Bytes, Cpus, Duration, UserName, shown
+from hubwright.fields import Bytes, Cpus, Duration, Processes, UserName, shown
 
 _SECTION = ConfigDict(frozen=True, extra="forbid")
 _NAME = re.compile(r"\S(.{0,62}\S)?")
@@ -75,11 +75,8 @@ class Size(BaseModel):
     gpu: int | None = Field(
         default=None, ge=1, le=64, strict=True, description="The GPUs that a server of this size has.", examples=[1]
     )
-    processes: int | None = Field(
+    processes: Processes | None = Field(
         default=None,
-        ge=16,
-        le=4_000_000,
-        strict=True,
         description="The processes and threads that a server of this size may have.",
         examples=[512],
     )

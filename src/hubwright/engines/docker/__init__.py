@@ -49,12 +49,7 @@ def check(config: Config, site: Site) -> list[Problem]:
 
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
-    c.setdefault("JupyterHub", {}).update(
-        spawner_class="hubwright.engines.docker.spawner.ContainerSpawner",
-        allow_named_servers=config.servers > 1,
-        # JupyterHub counts the named servers only, and takes 0 for "no limit"
-        named_server_limit_per_user=config.servers - 1,
-    )
+    config.configure_hub("hubwright.engines.docker.spawner.ContainerSpawner", c)
     c.setdefault("ContainerSpawner", {}).update(
         engine=config.model_dump(mode="json"),
         # the spawner holds both itself, and says what it waited for

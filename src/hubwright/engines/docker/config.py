@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from hubwright.fields import Bytes, Cpus, Duration, UserName, shown
+from hubwright.engines.section import Section
+from hubwright.fields import Duration, Processes, shown
 from hubwright.profiles.config import Amount, HomePattern, Volume
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:-]{0,250}(@sha256:[0-9a-f]{64})?")
@@ -49,13 +50,10 @@ def _check_capability(value: str) -> str:
 
 
 Image = Annotated[str, AfterValidator(_check_image)]
-_SECTION = ConfigDict(frozen=True, extra="forbid")
 
 
-class Config(BaseModel):
+class Config(Section):
     """Each notebook server is a Docker container on this machine, as its user's Unix account."""
-
-    model_config = _SECTION
 
     kind: Literal["docker"] = Field(default="docker", description="Where servers run: in Docker containers.")
     socket: Annotated[str, AfterValidator(_check_socket)] = Field(
@@ -85,30 +83,10 @@ class Config(BaseModel):
         "own, in which they reach the outside but not each other.",
         examples=["none"],
     )
-    memory: Bytes | None = Field(
-        default=None, description="The memory that one server may take, swap included.", examples=["10G"]
-    )
-    cpu: Cpus | None = Field(default=None, description="The processors that one server may take.", examples=[5])
-    processes: int | None = Field(
+    processes: Processes | None = Field(
         default=4096,
-        ge=16,
-        le=4_000_000,
-        strict=True,
         description="The processes and threads that one server may have.",
         examples=[512],
-    )
-    servers: int = Field(
-        default=1,
-        ge=1,
-        le=1000,
-        strict=True,
-        description="How many servers a person may have: the first one, and named ones beside it.",
-        examples=[3],
-    )
-    admit: tuple[UserName, ...] = Field(
-        default=(),
-        description="Accounts that may have servers although they could become root: members of sudo, and the like.",
-        examples=[["alice"]],
     )
     cap: Amount = Field(
         default=Amount(),

@@ -50,10 +50,5 @@ def check_profiles(profiles: Profiles, site: Site) -> list[Problem]:
 
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
-    c.setdefault("JupyterHub", {}).update(
-        spawner_class="hubwright.engines.local.spawner.ForkSpawner",
-        allow_named_servers=config.servers > 1,
-        # JupyterHub counts the named servers only, and takes 0 for "no limit"
-        named_server_limit_per_user=config.servers - 1,
-    )
+    config.configure_hub("hubwright.engines.local.spawner.ForkSpawner", c)
     c.setdefault("ForkSpawner", {}).update(memory=config.memory, cpu=config.cpu, processes=config.processes)
