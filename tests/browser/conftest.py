@@ -64,15 +64,26 @@ class Person:
         """Keep what is on the screen, wide and narrow, light and dark; for a person to look at."""
         PICTURES.mkdir(parents=True, exist_ok=True)
         for theme in ("light", "dark") if themes else ("light",):
-            self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            self.theme(theme)
             self.page.wait_for_timeout(300)
-            self.page.wait_for_selector("#jupyterlab-splash", state="detached")  # JupyterLab covers a change of theme
             for size, viewport in (("wide", WIDE), ("narrow", NARROW)):
                 self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
                 self.page.wait_for_timeout(150)
                 self.page.screenshot(path=str(PICTURES / f"{name}-{size}-{theme}.png"))
-        self.page.emulate_media(color_scheme="light")
+        self.theme("light")
         self.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+    def theme(self, theme: str) -> None:
+        """Have the system wish for light or dark, and wait until JupyterLab, where it is there, has followed.
+
+        A change that begins while the picture over the last one still goes away ends in an error of JupyterLab's.
+        """
+        self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        self.page.wait_for_function(
+            "light => !document.body.dataset.jpThemeLight || document.body.dataset.jpThemeLight === light",
+            arg="true" if theme == "light" else "false",
+        )
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def strangers(self) -> list[str]:
         """Return what was asked of anybody but the service."""

@@ -64,8 +64,6 @@ def test_from_the_login_to_a_result_and_out_again(
     page.locator(".jp-LauncherCard[data-category=Notebook]", has_text="Python 3").first.click()
     browser.run_cell("import sys; print('six times seven is', 6 * 7)")
     browser.output("six times seven is 42")
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
     browser.picture("lab")
 
     page.keyboard.press("Control+s")
