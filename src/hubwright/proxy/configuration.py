@@ -39,6 +39,9 @@ _TRANSPORT = {
     "dial_timeout": "5s",
     "keep_alive": {"enabled": True, "idle_timeout": "2m", "max_idle_conns_per_host": 128},
 }
+_ONCE = {**_TRANSPORT, "keep_alive": {"enabled": False}}
+"""A connection for each request. One that was kept from before may be closed by the hub's end just when a request goes
+out on it: nobody then knows whether a POST was heard, and nobody may send it again."""
 _FOR_EVER = "87600h"
 """How long a websocket stays open when Caddy reads its configuration, with a new certificate, again (SIGUSR1)."""
 _PATH = "{http.request.uri.path_escaped}"
@@ -213,7 +216,8 @@ def _hub(site: Site, *, internal: bool = False, proxied: bool = False) -> dict[s
     Only GET would be repeated after a connection broke, which Caddy's default `retry_match` says as well.
     """
     waiting = {"try_duration": "30s", "try_interval": "100ms"}
-    handle = _forward(site, f"unix/{site.hub_socket}", internal=internal, proxied=proxied, load_balancing=waiting)
+    more = {"transport": _ONCE, "load_balancing": waiting}
+    handle = _forward(site, f"unix/{site.hub_socket}", internal=internal, proxied=proxied, **more)
     return {"terminal": True, "handle": [handle]}
 
 
