@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from hubwright.care import service
+from hubwright.care import programs
 from hubwright.care.hub_api import HubApi
 from hubwright.care.supervise import CADDY, FORK_SERVER, HUB, LEDGER
 from hubwright.care.watch import read_ledger
@@ -77,7 +77,7 @@ class State:
 def read(site: Site) -> State:
     """Look at the service of `site`; what does not answer is told as such, nothing is raised."""
     ledger = read_ledger(site.run / LEDGER)
-    checks = service.health(site)
+    checks = programs.health(site)
     parts = []
     for name in sorted(checks, key=lambda name: (name != HUB, name != CADDY, name)):
         process = ledger[name][0] if name in ledger and ledger[name][0].alive() else None
