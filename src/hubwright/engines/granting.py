@@ -63,7 +63,7 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     room_timeout = Float(0, config=True, help="Seconds a start waits for room before it is refused.")
 
     enforces: ClassVar[frozenset[str]] = frozenset({"processes", "reserve"})
-    """What of `processes gpu disk reserve` this engine really holds, besides processors and memory."""
+    """What of `processes gpus disk reserve` this engine really holds, besides processors and memory."""
     grant: Grant | None = None
     """What this server was granted; None when it neither runs nor starts. Kept in the spawner's state."""
     choice: dict[str, Any] | None = None
@@ -169,7 +169,11 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     def machine(self) -> Machine:
         """Return what there is to be granted."""
         section = self.section or Profiles.model_construct()
-        return resolve.machine(section, capacity.processors(), capacity.memory(), capacity.gpus())
+        return resolve.machine(section, capacity.processors(), capacity.memory(), self.gpus())
+
+    def gpus(self) -> tuple[str, ...]:
+        """Return the GPUs that servers may have: all of this machine, unless the engine's settings say otherwise."""
+        return capacity.gpus()
 
     def others(self, server: str | None = None) -> list[Running]:
         """Return every server of this hub that holds a grant: one that runs, or is being started or stopped.
@@ -193,9 +197,9 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         if (allowed := self.entitlement()) is None:
             return self.without_profiles()
         granted = resolve.grant(allowed, Request.parse(options), self.others(server), self.machine())
-        for name in ("gpu", "disk", "processes", "reserve"):
+        for name in ("gpus", "disk", "processes", "reserve"):
             if getattr(granted, name) and name not in self.enforces:
-                words = {"gpu": "hand out GPUs", "disk": "limit the disk of a server", "processes": "count processes"}
+                words = {"gpus": "hand out GPUs", "disk": "limit the disk of a server", "processes": "count processes"}
                 what = f"Servers of this engine cannot {words.get(name, 'have a reserve')}, which the request needs."
                 raise NotGranted(what, remedy="Choose something else, or have an admin look at `profiles`.", status=403)
         return granted
@@ -211,7 +215,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     def _ends(self) -> float | None:
         """Return in how many seconds it is stopped if nobody uses it."""
         seen = self.orm_spawner.last_activity
-        if not self.idle_after or not self.grant or not self.grant.reserve or seen is None:
+        held = self.grant and (self.grant.reserve or self.grant.gpus)
+        if not self.idle_after or not held or seen is None:
             return None
         return float(max(0.0, seen.replace(tzinfo=UTC).timestamp() + self.idle_after - time.time()))
 

@@ -54,7 +54,7 @@ def offer(spawner: GrantingMixin, server: str) -> dict[str, Any]:
         "free": _amounts(machine.room.less(reserved)),
         "reserved": _amounts(reserved),
         "room": _amounts(machine.room),
-        "machine": {"cpu": machine.cpu, "memory": machine.memory, "gpu": machine.gpu},
+        "machine": {"cpu": machine.cpu, "memory": machine.memory, "gpu": len(machine.gpus)},
         "available": {"cpu": max(0.0, machine.cpu - capacity.busy()), "memory": capacity.available()},
         "total": None,
         "used": _amounts(sum((Amounts(one.grant.cpu or 0.0, one.grant.memory or 0) for one in mine), Amounts())),

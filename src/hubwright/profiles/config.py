@@ -221,7 +221,7 @@ class Profiles(BaseModel):
     )
     when_full: Literal["refuse", "wait"] = Field(
         default="refuse",
-        description="What becomes of a start whose reserve does not fit now: it is refused, or it waits.",
+        description="What becomes of a start whose reserve or GPUs cannot be had now: it is refused, or it waits.",
     )
     wait: Annotated[Duration, Field(ge=1, le=86400)] = Field(
         default=600.0, description="How long such a start waits before it is refused after all."

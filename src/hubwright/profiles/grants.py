@@ -66,7 +66,8 @@ class Grant:
     memory: int | None = None
     """The most bytes of memory."""
     processes: int | None = None
-    gpu: int = 0
+    gpus: tuple[str, ...] = ()
+    """The GPUs that it has for itself, as the machine calls them (`machine.capacity.gpus`)."""
     disk: int | None = None
     """The most bytes outside the home."""
     image: str = ""
@@ -90,6 +91,7 @@ class Grant:
         """Return the grant that `to_json` gave, of this or an earlier version."""
         known = {name: value for name, value in found.items() if name in cls.__dataclass_fields__}
         known["reserve"] = Amounts(**(known.get("reserve") or {}))
+        known["gpus"] = tuple(known.get("gpus") or ())
         known["volumes"] = tuple(Mount(**mount) for mount in known.get("volumes") or ())
         known["total"] = Amounts(**known["total"]) if known.get("total") else None
         return cls(**known)
@@ -112,7 +114,7 @@ class Machine:
 
     cpu: float
     memory: int
-    gpu: int = 0
+    gpus: tuple[str, ...] = ()
     room: Amounts = NOTHING
     """What reserves may add up to: the machine, or the cap, without the margin."""
 

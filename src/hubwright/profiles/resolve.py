@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,12 +109,12 @@ def amounts(found: Amount | None) -> Amounts:
     return Amounts((found and found.cpu) or 0.0, (found and found.memory) or 0)
 
 
-def machine(profiles: Profiles, cpu: float, memory: int, gpu: int = 0) -> Machine:
+def machine(profiles: Profiles, cpu: float, memory: int, gpus: tuple[str, ...] = ()) -> Machine:
     """Return what a machine of this size has to give: without the margin, and within the cap."""
     left = Amounts(cpu, memory).less(amounts(profiles.margin))
     cap = amounts(profiles.cap)
     return Machine(
-        cpu, memory, gpu, Amounts(min(left.cpu, cap.cpu or left.cpu), min(left.memory, cap.memory or left.memory))
+        cpu, memory, gpus, Amounts(min(left.cpu, cap.cpu or left.cpu), min(left.memory, cap.memory or left.memory))
     )
 
 
@@ -139,8 +139,7 @@ def grant(allowed: Entitlement, request: Request, running: Sequence[Running], ma
     size, cpu, memory = _limits(allowed, request)
     image = _image(allowed, request)
     _check_own(allowed, Amounts(cpu, memory), [one for one in running if one.user == allowed.user])
-    if size and size.gpu:
-        _check_gpus(size.gpu, running, machine)
+    gpus = _gpus((size and size.gpu) or 0, running, machine)
     kept = Amounts(
         min(request.reserve.cpu, allowed.reserve.cpu, cpu), min(request.reserve.memory, allowed.reserve.memory, memory)
     )
@@ -151,7 +150,7 @@ def grant(allowed: Entitlement, request: Request, running: Sequence[Running], ma
         cpu,
         memory,
         size.processes if size else most([one.processes for one in sizes]),
-        (size.gpu or 0) if size else 0,
+        gpus,
         size.disk if size else most([one.disk for one in sizes]),
         image,
         allowed.images[image].image if image else "",
@@ -219,41 +218,52 @@ def _check_own(allowed: Entitlement, wanted: Amounts, mine: Sequence[Running]) -
         raise NotGranted(what, remedy="Stop another one, or ask for less.", status=403)
 
 
-def _check_gpus(wanted: int, running: Sequence[Running], machine: Machine) -> None:
-    free = machine.gpu - sum(one.grant.gpu for one in running)
+def _gpus(wanted: int, running: Sequence[Running], machine: Machine) -> tuple[str, ...]:
+    """Return GPUs that nobody else has, the first ones that are free."""
+
+    def free(others: Sequence[Running]) -> list[str]:
+        held = {gpu for one in others for gpu in one.grant.gpus}
+        return [gpu for gpu in machine.gpus if gpu not in held]
+
+    left, many = free(running), len(machine.gpus)
     needs = f"This size needs {wanted} GPU{'s' * (wanted > 1)}"
-    if wanted > machine.gpu:
-        raise NotGranted(f"{needs}; the machine has {machine.gpu or 'none'}.", status=403)
-    if wanted > free:
-        raise NotGranted(f"{needs}; {free or 'none'} of {machine.gpu} are free now.", status=409)
+    if wanted > many:
+        raise NotGranted(f"{needs}; the machine has {many or 'none'}.", status=403)
+    if wanted > len(left):
+        when = _when(lambda others: len(free(others)) >= wanted, [one for one in running if one.grant.gpus], "one")
+        what = f"{needs}; {len(left) or 'none'} of {many} {'is' if many == 1 else 'are'} free now. {when}"
+        raise NotGranted(what, remedy="Choose a size without a GPU.", status=409)
+    return tuple(left[:wanted])
 
 
 def _check_reserve(wanted: Amounts, running: Sequence[Running], machine: Machine) -> None:
     """Refuse a reserve that would make the sum of all larger than the machine."""
     free = machine.room.less(reserved(running))
-    short_cpu, short_memory = wanted.cpu > free.cpu + _CLOSE, wanted.memory > free.memory
-    if not wanted or not (short_cpu or short_memory):
+    if not wanted or _fits(wanted, running, machine):
         return
     if wanted.cpu > machine.room.cpu + _CLOSE or wanted.memory > machine.room.memory:
         what = f"{in_words(wanted)} cannot be reserved: this machine has {in_words(machine.room)} to reserve in all."
         raise NotGranted(what, remedy="Reserve less.", status=403)
-    what = (
-        f"{in_words(wanted)} cannot be reserved now: {left_in_words(free, machine.room)} are free. "
-        f"{_when(wanted, running, machine)}"
-    )
+    holders = [one for one in running if one.grant.reserve]
+    when = _when(lambda others: _fits(wanted, others, machine), holders, "reserved")
+    what = f"{in_words(wanted)} cannot be reserved now: {left_in_words(free, machine.room)} are free. {when}"
     raise NotGranted(what, remedy="Reserve less, or start without a reserve.", status=409)
 
 
-def _when(wanted: Amounts, running: Sequence[Running], machine: Machine) -> str:
-    """Say when a reserve may fit: when enough of those that are idle have been stopped."""
-    left = [one for one in running if one.grant.reserve]
+def _fits(wanted: Amounts, running: Iterable[Running], machine: Machine) -> bool:
+    free = machine.room.less(reserved(running))
+    return wanted.cpu <= free.cpu + _CLOSE and wanted.memory <= free.memory
+
+
+def _when(fits: Callable[[Sequence[Running]], bool], holders: Sequence[Running], what: str) -> str:
+    """Say when there may be room: when enough of the idle ones among those who hold what is wanted were stopped."""
+    left = list(holders)
     for one in sorted((one for one in left if one.ends is not None), key=lambda one: one.ends or 0.0):
         left.remove(one)
-        free = machine.room.less(reserved(left))
-        if wanted.cpu <= free.cpu + _CLOSE and wanted.memory <= free.memory:
+        if fits(left):
             minutes = max(1, round((one.ends or 0.0) / 60))
             return f"It may be in {minutes} minute{'s' * (minutes > 1)}, when an idle server is stopped."
-    return "It may be when somebody who has reserved stops a server."
+    return f"It may be when somebody who has {what} stops a server."
 
 
 def most(values: Sequence[int | None]) -> int | None:

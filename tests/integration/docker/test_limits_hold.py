@@ -142,7 +142,7 @@ def test_a_size_with_a_gpu_is_refused_where_there_is_none(running, module_accoun
 
 
 def test_a_docker_that_hands_out_no_gpus_says_so(dockerd) -> None:
-    wanted = Container("hwt", "k", "ada", "", SKELETON, ("true",), 1000, 1000, "/", gpus=1).as_api()
+    wanted = Container("hwt", "k", "ada", "", SKELETON, ("true",), 1000, 1000, "/", gpus=("GPU-a",)).as_api()
     made = daemon.ask(dockerd.url, "create_container_from_config", wanted, "hwt-gpu")["Id"]
     try:
         with pytest.raises(HubwrightError) as refused:

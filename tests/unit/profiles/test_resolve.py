@@ -35,7 +35,7 @@ PHARMA = Profiles.model_validate(
         "margin": {"cpu": 1, "memory": "8G"},
     }
 )
-BIG = resolve.machine(PHARMA, 64, 256 * G, 2)
+BIG = resolve.machine(PHARMA, 64, 256 * G, ("GPU-a", "GPU-b"))
 
 
 def allowed(user="bob", *groups, profiles=PHARMA):
@@ -178,10 +178,45 @@ def test_all_servers_of_a_user_together_and_their_number():
     assert "may run 3 servers" in str(refusal({}, "bob", "lab", running=three))
 
 
-def test_gpus_are_counted():
-    assert ask({}, "bob", "gpu").gpu == 2
-    assert refusal({}, "bob", "gpu", running=[running(gpu=1)]).status == 409
-    assert refusal({}, "bob", "gpu", machine=Machine(64, 256 * G, 0)).status == 403
+def test_gpus_that_nobody_has_are_granted_by_their_ids():
+    assert ask({}, "bob", "gpu").gpus == ("GPU-a", "GPU-b")
+    assert ask({"size": "Tiny"}).gpus == ()
+    assert ask({}, "bob", "gpu", running=[running(gpus=("GPU-x",))]).gpus == ("GPU-a", "GPU-b")
+    found = refusal({}, "bob", "gpu", running=[running(gpus=("GPU-b",))])
+    words = "This size needs 2 GPUs; 1 of 2 are free now. It may be when somebody who has one stops a server."
+    assert (found.status, found.problem.what) == (409, words)
+    soon = Running("ada", "", Grant(gpus=("GPU-b",)), 600)
+    assert "in 10 minutes, when an idle server" in str(refusal({}, "bob", "gpu", running=[soon]))
+    assert refusal({}, "bob", "gpu", machine=Machine(64, 256 * G)).status == 403
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(1, 3)), max_size=30),
+    st.lists(st.sampled_from([f"GPU-{letter}" for letter in "abcde"]), unique=True),
+)
+def test_no_two_running_servers_have_the_same_gpu(steps, gpus):
+    """However servers come and go, also through the database of a hub that is started again."""
+    sizes = {f"G{many}": {"cpu": 1, "memory": "1G", "gpu": many} for many in (1, 2, 3)}
+    profiles = Profiles.model_validate({"sizes": sizes, "default": {"sizes": list(sizes), "servers": 99}})
+    there = resolve.machine(profiles, 64, 256 * G, tuple(gpus))
+    runs: dict[int, Running] = {}
+    for start, server, many in steps:
+        others = [one for number, one in runs.items() if number != server]
+        runs.pop(server, None)
+        if not start:
+            continue
+        taken = sum(len(one.grant.gpus) for one in others)
+        try:
+            request = Request.parse({"size": f"G{many}"})
+            granted = resolve.grant(resolve.entitlement(profiles, "bob", ()), request, others, there)
+        except NotGranted as refused:
+            assert many > len(gpus) - taken
+            assert refused.status == (403 if many > len(gpus) else 409)
+            continue
+        assert len(granted.gpus) == many <= len(gpus) - taken
+        runs[server] = Running("bob", str(server), Grant.from_json(json.loads(json.dumps(granted.to_json()))))
+        held = [gpu for one in runs.values() for gpu in one.grant.gpus]
+        assert len(held) == len(set(held)) and set(held) <= set(gpus)
 
 
 @pytest.mark.parametrize("user", ["", ".", "..", "a/b", "../ada", "a\0b"])
@@ -191,7 +226,8 @@ def test_a_name_that_would_lead_to_another_home_is_refused(user):
 
 
 def test_a_grant_survives_the_database():
-    found = ask({"size": "Normal", "reserve": {"cpu": 1, "memory": "1G"}}, "ada")
+    found = ask({"reserve": {"cpu": 1, "memory": "1G"}}, "ada", "gpu")
+    assert found.gpus
     assert Grant.from_json(json.loads(json.dumps({**found.to_json(), "of_a_later_version": 1}))) == found
 
 
@@ -212,7 +248,7 @@ HELD = st.lists(
     st.builds(lambda cpu, memory: running(reserve=Amounts(cpu, memory)), st.floats(0, 4), st.integers(0, 8 * G)),
     max_size=4,
 )
-MACHINES = st.builds(lambda cpu, memory: resolve.machine(PHARMA, cpu, memory, 2), st.integers(1, 64), MEMORY)
+MACHINES = st.builds(lambda cpu, memory: resolve.machine(PHARMA, cpu, memory, ("0", "1")), st.integers(1, 64), MEMORY)
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["cpu", "memory", "size", "x"]), inner),

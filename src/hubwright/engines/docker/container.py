@@ -93,7 +93,10 @@ class Container:
     processes: int | None = None
     reserved_memory: int | None = None
     reserved_cpu: float | None = None
-    gpus: int = 0
+    gpus: tuple[str, ...] = ()
+    """Nvidia's ids or numbers; a GPU of another maker is among `devices`."""
+    devices: tuple[str, ...] = ()
+    """Nodes of the machine that the container may use."""
     oom_score: int = 0
     """The one whose processes have more of it, and more memory, ends first when all together take too much."""
     capabilities: tuple[str, ...] = ()
@@ -157,7 +160,12 @@ class Container:
         if self.processes:
             host["PidsLimit"] = self.processes
         if self.gpus:
-            host["DeviceRequests"] = [{"Driver": "nvidia", "Count": self.gpus, "Capabilities": [["gpu"]]}]
+            wanted = {"Driver": "nvidia", "DeviceIDs": list(self.gpus), "Capabilities": [["gpu"]]}
+            host["DeviceRequests"] = [wanted]
+        if self.devices:
+            host["Devices"] = [
+                {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"} for path in self.devices
+            ]
         return host
 
 

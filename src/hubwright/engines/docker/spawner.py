@@ -14,7 +14,7 @@ import dockerspawner
 from jupyterhub.spawner import SpawnException
 from traitlets import Dict, Float, Unicode, default
 
-from hubwright.engines.docker import cap, container, daemon, images, user, watching
+from hubwright.engines.docker import cap, container, daemon, gpus, images, user, watching
 from hubwright.engines.docker.config import Config
 from hubwright.engines.docker.diagnosis import hub_reached, in_words
 from hubwright.engines.docker.place import Place, hub_folder
@@ -39,7 +39,7 @@ _Found = TypeVar("_Found")
 class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
     """Starts each server in a container as its Unix user; no call of one user waits for another's."""
 
-    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "gpu", "reserve"})
+    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "gpus", "reserve"})
     engine = Dict(config=True, help="The engine section of hub.yaml, as JSON.")
     stop_grace = Float(10, config=True, help="Seconds a server has to end by itself before it is ended.")
     site_path = Unicode(config=True, help="The site.json of this service; $HUBWRIGHT_SITE by default.")
@@ -96,6 +96,11 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         """Return the engine's own limits."""
         settings = self.settings
         return Grant(cpu=settings.cpu, memory=settings.memory, processes=settings.processes)
+
+    def gpus(self) -> tuple[str, ...]:
+        """Return the GPUs of hub.yaml's `engine`, else those of this machine."""
+        named = self.settings.gpus
+        return super().gpus() if named is None else named
 
     def get_env(self) -> dict[str, str]:
         """Return the hub's variables; the port is the one that lets a server listen on a Unix socket instead."""
@@ -179,6 +184,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         above: str,
     ) -> container.Container:
         instance = instance_of(site.state)
+        handed = gpus.handed(grant.gpus)
         whole = cap.most(settings.cap, self.section) if site.privileged else Amount()
         env = {
             **self.get_env(),
@@ -198,7 +204,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             uid=person.uid,
             gid=person.gid,
             home=person.home,
-            groups=person.others,
+            groups=tuple(dict.fromkeys((*person.others, *handed.groups))),
             env=env,
             mounts=(
                 container.Mount(person.home, person.home, True),
@@ -216,7 +222,8 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             processes=grant.processes or settings.processes,
             reserved_memory=grant.reserve.memory or None,
             reserved_cpu=grant.reserve.cpu or None,
-            gpus=grant.gpu,
+            gpus=handed.ids,
+            devices=handed.nodes,
             oom_score=container.oom_score(grant.reserve.memory, whole.memory or capacity.memory()),
             capabilities=settings.capabilities,
             parent=above,

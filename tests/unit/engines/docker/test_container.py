@@ -31,6 +31,21 @@ def test_everything_is_dropped_and_limited() -> None:
     assert "Privileged" not in host and "Binds" not in host
 
 
+def test_gpus_are_named_to_docker_one_by_one() -> None:
+    host = replace(BASE, gpus=("GPU-a", "3"), devices=("/dev/kfd", "/dev/dri/renderD129")).as_api()["HostConfig"]
+    assert host["DeviceRequests"] == [{"Driver": "nvidia", "DeviceIDs": ["GPU-a", "3"], "Capabilities": [["gpu"]]}]
+    assert [one["PathOnHost"] for one in host["Devices"]] == ["/dev/kfd", "/dev/dri/renderD129"]
+    assert "Devices" not in (plain := BASE.as_api()["HostConfig"]) and "DeviceRequests" not in plain
+
+
+@pytest.mark.parametrize(
+    "wrong", [["GPU-a", "GPU-a"], ["all"], ["/etc/shadow"], ["/dev/../etc/shadow"], ["GPU-a b"], [0], [""]]
+)
+def test_what_is_no_list_of_gpus_is_refused(wrong: list[object]) -> None:
+    with pytest.raises(ValidationError):
+        Config.model_validate({"kind": "docker", "gpus": wrong})
+
+
 def test_a_server_without_a_reserve_weighs_less_than_one_with() -> None:
     assert (
         BASE.as_api()["HostConfig"]["CpuShares"] < replace(BASE, reserved_cpu=0.5).as_api()["HostConfig"]["CpuShares"]
