@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from typing import Any
 
@@ -29,6 +30,14 @@ class SingleUser(logs.PlainLog, JupyterHubSingleUser):
         """Take what is left of the server's command line."""
         if argv is None or not settings.parse(self, argv):
             super().parse_command_line(argv)
+
+    def load_config_file(self) -> None:
+        """Tell JupyterHub's client the server's path, which it takes from the environment when it is imported.
+
+        That was before the fork: it would set cookies for all paths, and a browser send one server's to every other.
+        """
+        self.config.HubAuth.base_url = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
+        super().load_config_file()
 
     async def check_hub_version(self) -> None:
         """Ask nothing: there is one version only. Spare the client a DNS client, which a Unix socket does not need."""
