@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
 from jupyterhub import orm
-from jupyterhub.auth import Authenticator
 from traitlets import Bool, Dict, Float, Unicode
 
-from hubwright.auth.ask import end_membership, ensure_account
 from hubwright.auth.identities import Identities, Known
+from hubwright.auth.patrol import Patrol
 from hubwright.auth.rule import Person, Rule, Verdict
+from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.errors import HubwrightError, NotRunning, Refused
-from hubwright.fields import check_user_name
-
-_FIRST_LOOK = 2.0
-"""Seconds after the start of the hub until it is looked at who may still enter: hub.yaml may have changed."""
 
 
-class OutsideAuthenticator(Authenticator):
+class OutsideAuthenticator(AccountAuthenticator):
     """The part of an authenticator that begins when a provider has said who somebody is."""
 
     provider = Unicode("", config=True, help="What identities of this provider begin with, as in `ldap:alice`.")
     state = Unicode("", config=True, help="The service's state folder; whose is which name lies in `secrets` below it.")
     public_url = Unicode("", config=True, help="How browsers reach the service.")
-    account = Unicode("", config=True, help="Without a helper, the one account that can be served.")
-    account_socket = Unicode("", config=True, help="The account helper's socket; empty when the parts are not root.")
     rule = Dict(config=True, help="Who may enter, as `Rule.plain` writes it.")
     grace = Float(0.0, config=True, help="Seconds that somebody who was taken out may go on.")
     look_every = Float(60.0, config=True, help="Seconds between looks at who may still enter.")
@@ -40,22 +33,7 @@ class OutsideAuthenticator(Authenticator):
         self.identities = Identities(Path(self.state, "secrets"))
         self._decider = Rule.parse(self.rule) if self.rule else Rule()
         self._entering: set[str] = set()
-        self._out: dict[str, float] = {}
-        """Since when somebody, by Unix name, is known to be out."""
-        self._app: Any = None
-        self._patrol: asyncio.Task[None] | None = None
-
-    def normalize_username(self, username: str) -> str:
-        """Return the name as it is: it is a Unix name already."""
-        return username
-
-    def validate_username(self, username: str) -> bool:
-        """Whether it is a Unix account name."""
-        try:
-            check_user_name(username)
-        except ValueError:
-            return False
-        return bool(super().validate_username(username))
+        self.patrol = Patrol(self.grace, self.look_every, self.log)
 
     # What kinds add
 
@@ -89,7 +67,7 @@ class OutsideAuthenticator(Authenticator):
         try:
             kept = self._decider.named | await asyncio.to_thread(self.identities.added)
             name = await asyncio.to_thread(self.identities.claim, person, kept, only)
-            await self._ensure(name)
+            await self.ensure(name)
         except Refused as refusal:
             self.refuse(handler, str(refusal), f"login of {person} refused: {refusal}")
             return None
@@ -97,7 +75,7 @@ class OutsideAuthenticator(Authenticator):
             told = "You cannot be let in now. Try again in a minute, or tell the admin."
             self.refuse(handler, told, f"{person}: {error}")
             return None
-        self._out.pop(name, None)
+        self.patrol.is_in(name)
         self._entering.add(name)
         self.log.info("%s is %s here", person, name)
         return {"name": name, "admin": verdict.admin, "groups": sorted(person.groups)}
@@ -147,72 +125,13 @@ class OutsideAuthenticator(Authenticator):
         """Follow what the provider and hub.yaml say now; who is out loses everything, after the time of grace."""
         verdict, groups = await self.standing(user.name)
         if verdict.allowed:
-            self._out.pop(user.name, None)
+            self.patrol.is_in(user.name)
             return {"name": user.name, "admin": verdict.admin, "groups": groups}
-        return not await self._throw_out(user.name, verdict)
-
-    async def _throw_out(self, name: str, verdict: Verdict) -> bool:
-        """End what somebody has here; False while the time of grace runs."""
-        since = self._out.setdefault(name, time.monotonic())
-        if time.monotonic() < since + self.grace:
-            return False
-        user = self._app.users[name] if self._app is not None else None
-        if user is None:
-            return True
-        tokens = list(user.api_tokens)
-        running = [server for server, spawner in user.spawners.items() if spawner.active]
-        if tokens or running or user.admin or user.groups:
-            self.log.warning("%s is out: sessions, %d tokens and %d servers end", name, len(tokens), len(running))
-            self.log.warning("%s", verdict.detail)
-        user.orm_user.cookie_id = orm.new_token()
-        user.admin = False
-        for token in tokens:
-            self._app.db.delete(token)
-        self._app.db.commit()
-        user.sync_groups([])
-        for server in running:
-            await self._stop(user, server)
-        return True
-
-    async def _stop(self, user: Any, server: str) -> None:
-        """Stop a server; one that is just starting or stopping is met at the next look."""
-        spawner = user.spawners[server]
-        if spawner.pending:
-            return
-        spawner._stop_pending = True
-        try:
-            await self._app.proxy.delete_user(user, server)
-            await user.stop(server)
-        finally:
-            spawner._stop_pending = False
-
-    async def _look(self) -> None:
-        """Look again and again at everybody who has something here."""
-        wait = _FIRST_LOOK
-        while True:
-            await asyncio.sleep(wait)
-            wait = self.look_every
-            for name in [user.name for user in self._app.db.query(orm.User)]:
-                try:
-                    await self._look_at(name)
-                except Exception:  # whatever is wrong with one must not keep the others in; told, and tried again
-                    self.log.exception("Whether %s may still enter is not known", name)
-
-    async def _look_at(self, name: str) -> None:
-        user = self._app.users.get(name)
-        if user is None or not (user.api_tokens or user.active or name in self._out):
-            return  # a session alone is looked at when it asks for something
-        verdict, groups = await self.standing(name)
-        if not verdict.allowed:
-            await self._throw_out(name, verdict)
-            return
-        self._out.pop(name, None)
-        user.sync_groups(groups)
+        return not await self.patrol.throw_out(user.name, verdict)
 
     def begin(self, app: Any) -> None:
         """Begin to look; called once, while the hub starts."""
-        self._app = app
-        self._patrol = asyncio.get_running_loop().create_task(self._look())
+        self.patrol.begin(app, self.standing)
 
     # People on the hub's pages
 
@@ -223,12 +142,9 @@ class OutsideAuthenticator(Authenticator):
             Refused: a name that cannot be served here.
         """
         if not isinstance(user, orm.User) and user.name not in self._entering:
-            if not self.account_socket and self.account and user.name != self.account:
-                raise Refused(
-                    f"This hub was not started by root, so it can serve only {self.account}.",
-                    remedy="Start it as root to serve several people.",
-                )
-            await self._ensure(user.name)
+            if self.account:
+                self.check_can_be_served(user.name)
+            await self.ensure(user.name)
             await asyncio.to_thread(self.identities.add, user.name)
         self._entering.discard(user.name)
         super().add_user(user)
@@ -237,21 +153,8 @@ class OutsideAuthenticator(Authenticator):
         """Take somebody out; the name stays that identity's, and Unix account and home stay."""
         self._entering.discard(user.name)
         await asyncio.to_thread(self.identities.drop, user.name)
-        if self.account_socket:
-            try:
-                await end_membership(Path(self.account_socket), user.name)
-            except Refused as refusal:  # nobody enters by the group alone
-                self.log.warning("%s", refusal)
-        super().delete_user(user)
-
-    async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
-        """Make the Unix account when it is missing; a refusal is shown on the page that starts the server."""
         try:
-            await self._ensure(user.name)
-        except HubwrightError as error:
-            error.jupyterhub_message = str(error)  # type: ignore[attr-defined]
-            raise
-
-    async def _ensure(self, name: str) -> None:
-        if self.account_socket:
-            await ensure_account(Path(self.account_socket), name)
+            await self.leave(user.name)
+        except Refused as refusal:  # nobody enters by the group alone
+            self.log.warning("%s", refusal)
+        super().delete_user(user)

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.auth.test_openid_tokens import OTHER, OURS, make
 
 from hubwright.auth.identities import Known
-from hubwright.auth.outside_oauth import OpenIDAuthenticator
+from hubwright.auth.openid import OpenIDAuthenticator
 from hubwright.auth.rule import Rule
 from hubwright.errors import NotRunning
 

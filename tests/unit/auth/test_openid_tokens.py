@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hubwright.auth import github, google, oidc
-from hubwright.auth.outside_oauth import GitHubAuthenticator, OpenIDAuthenticator, check_metadata
+from hubwright.auth.github.authenticator import GitHubAuthenticator
+from hubwright.auth.openid import OpenIDAuthenticator, check_metadata
 from hubwright.errors import Refused
 
 ISSUER = "https://login.example.org"

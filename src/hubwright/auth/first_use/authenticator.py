@@ -13,26 +13,21 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Unicode, default
 
-from hubwright.auth.ask import end_membership, ensure_account
 from hubwright.auth.first_use import links
 from hubwright.auth.first_use.store import Store, password_problem
 from hubwright.auth.guessing import Guessing
+from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.errors import HubwrightError, NotRunning, Refused
-from hubwright.fields import check_user_name
 
 TEMPLATES = Path(__file__).parent / "templates"
 _WRONG = "Wrong user name or password. The first time, open the one-time link that you were given."
 
 
-class ClaimAuthenticator(FirstUseAuthenticator):
+class ClaimAuthenticator(AccountAuthenticator, FirstUseAuthenticator):
     """Log in with a password that was chosen through a one-time link."""
 
     state = Unicode("", config=True, help="The service's state folder; passwords lie in `secrets` below it.")
     public_url = Unicode("", config=True, help="How browsers reach the service; one-time links begin with it.")
-    account = Unicode("", config=True, help="Without a helper, the one account that can be served.")
-    account_socket = Unicode(
-        "", config=True, help="The account helper's socket; empty when the hub's parts are not root."
-    )
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("check_passwords_on_startup", False)
@@ -48,13 +43,9 @@ class ClaimAuthenticator(FirstUseAuthenticator):
     def _allow_all_default(self) -> bool:
         return False
 
-    def validate_username(self, name: str) -> bool:
-        """Whether it is a Unix account name."""
-        try:
-            check_user_name(name)
-        except ValueError:
-            return False
-        return bool(super().validate_username(name))
+    def normalize_username(self, username: str) -> str:
+        """Return the name in small letters: whoever was given a link may type it as he likes."""
+        return str(Authenticator.normalize_username(self, username))
 
     async def authenticate(self, handler: Any, data: dict[str, str]) -> str | None:
         """Return the name when its password is right; else tell the login page why not."""
@@ -102,16 +93,12 @@ class ClaimAuthenticator(FirstUseAuthenticator):
             Refused: a name that cannot be served here. When the hub starts, it only warns: the account is looked for
                 again before each server starts.
         """
-        if not self.account_socket and user.name != self.account:
-            raise Refused(
-                f"This hub was not started by root, so it can serve only {self.account}.",
-                remedy="Start it as root to serve several people.",
-            )
+        self.check_can_be_served(user.name)
         starting = isinstance(user, orm.User)
         if starting:
             super().add_user(user)
         try:
-            await self._ensure(user.name)
+            await self.ensure(user.name)
         except HubwrightError as error:
             if not starting:
                 raise
@@ -119,24 +106,15 @@ class ClaimAuthenticator(FirstUseAuthenticator):
         if not starting:
             super().add_user(user)
 
-    async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
-        """Make the Unix account when it is missing; a refusal is shown on the page that starts the server."""
-        try:
-            await self._ensure(user.name)
-        except HubwrightError as error:
-            error.jupyterhub_message = str(error)  # type: ignore[attr-defined]
-            raise
-
     async def delete_user(self, user: Any) -> None:
         """Forget password and link, and end the membership in the service's group; Unix account and home stay."""
         self.store.forget(user.name)
-        if self.account_socket:
-            try:
-                await end_membership(Path(self.account_socket), user.name)
-            except Refused as refusal:  # nobody enters by the group alone
-                self.log.warning("%s", refusal)
-            except NotRunning as error:
-                raise HTTPError(503, str(error)) from error
+        try:
+            await self.leave(user.name)
+        except Refused as refusal:  # nobody enters by the group alone
+            self.log.warning("%s", refusal)
+        except NotRunning as error:
+            raise HTTPError(503, str(error)) from error
         Authenticator.delete_user(self, user)
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
@@ -144,7 +122,3 @@ class ClaimAuthenticator(FirstUseAuthenticator):
         from hubwright.auth.first_use import handlers
 
         return handlers.HANDLERS
-
-    async def _ensure(self, name: str) -> None:
-        if self.account_socket:
-            await ensure_account(Path(self.account_socket), name)

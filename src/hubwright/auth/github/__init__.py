@@ -28,7 +28,7 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     server = config.server.rstrip("/")
     api = "https://api.github.com" if server == "https://github.com" else f"{server}/api/v3"
-    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.outside_oauth.GitHubAuthenticator"
+    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.github.authenticator.GitHubAuthenticator"
     c["GitHubAuthenticator"] = {
         **oauth_section.settings(config, site, NAME, "GitHub", c),
         "authorize_url": f"{server}/login/oauth/authorize",

@@ -32,7 +32,7 @@ def check(config: Config, site: Site) -> list[Problem]:
 
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
-    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.outside_oauth.OpenIDAuthenticator"
+    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.openid.OpenIDAuthenticator"
     c["OpenIDAuthenticator"] = {
         **oauth_section.settings(config, site, NAME, "Google", c),
         "issuer": ISSUER,

@@ -31,7 +31,7 @@ def check(config: Config, site: Site) -> list[Problem]:
 
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
-    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.outside_oauth.OpenIDAuthenticator"
+    c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.openid.OpenIDAuthenticator"
     c["OpenIDAuthenticator"] = {
         **oauth_section.settings(config, site, NAME, "OpenID Connect", c),
         "issuer": config.issuer,
@@ -45,7 +45,7 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
 
 def probe(config: Config, site: Site) -> Iterator[Problem]:
     """Yield what is wrong with the provider: asks it for itself, and for its login page."""
-    from hubwright.auth.outside_oauth import check_metadata
+    from hubwright.auth.openid import check_metadata
 
     try:
         found = oauth_section.discover(config.issuer, config.ca)

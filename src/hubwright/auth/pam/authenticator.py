@@ -6,15 +6,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, List, Unicode
 
-from hubwright.auth.ask import ask, end_membership
+from hubwright.auth.ask import ask
 from hubwright.auth.guessing import Guessing
 from hubwright.auth.login import TellingLoginHandler
+from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.errors import NotRunning, Refused
-from hubwright.fields import check_user_name
 from hubwright.machine.accounts import USERS_GROUP
 from hubwright.machine.policy import find_account, group_names
 
@@ -22,13 +21,9 @@ _WRONG = "Wrong user name or password, or this account may not use the hub."
 _DEADLINE = 20.0
 
 
-class HelperPAMAuthenticator(Authenticator):
+class HelperPAMAuthenticator(AccountAuthenticator):
     """Log in with the name and password of a Unix account of this machine."""
 
-    account_socket = Unicode(
-        "", config=True, help="The account helper's socket; empty when the hub's parts are not root."
-    )
-    account = Unicode("", config=True, help="Without a helper, the one account that can log in: whoever runs the hub.")
     service = Unicode("login", config=True, help="Without a helper, the PAM service that checks the password.")
     allow_every_account = Bool(False, config=True, help="Let in every account that the machine's policy serves.")
     allow_names = List(Unicode(), config=True, help="Accounts to let in.")
@@ -39,17 +34,8 @@ class HelperPAMAuthenticator(Authenticator):
         super().__init__(**kwargs)
         self._guessing = Guessing()
 
-    def normalize_username(self, username: str) -> str:
-        """Return the name as it is: Unix names are case-sensitive, and one name is one account."""
-        return username
-
-    def validate_username(self, username: str) -> bool:
-        """Whether it is a Unix account name."""
-        try:
-            check_user_name(username)
-        except ValueError:
-            return False
-        return bool(super().validate_username(username))
+    async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
+        """Make nothing: the account is there, or nobody could have logged in."""
 
     async def authenticate(self, handler: Any, data: dict[str, str]) -> dict[str, Any] | None:
         """Return the name and groups of the account when its password is right; else tell the login page why not."""
@@ -100,11 +86,10 @@ class HelperPAMAuthenticator(Authenticator):
 
     async def delete_user(self, user: Any) -> None:
         """End the membership in the service's group, which would let them in again; account and home stay."""
-        if self.account_socket:
-            try:
-                await end_membership(Path(self.account_socket), user.name)
-            except (Refused, NotRunning) as error:  # the person stays, rather than seem to be out
-                raise HTTPError(409 if isinstance(error, Refused) else 503, str(error)) from error
+        try:
+            await self.leave(user.name)
+        except (Refused, NotRunning) as error:  # the person stays, rather than seem to be out
+            raise HTTPError(409 if isinstance(error, Refused) else 503, str(error)) from error
         super().delete_user(user)
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
