@@ -164,6 +164,11 @@ class Site:
         return self.state / "static"
 
     @property
+    def environments(self) -> Path:
+        """Shared environments; root's, and where every user may go: scripts in them hold this path."""
+        return Path("/opt/hubwright/environments") / instance_of(self.state) if self.privileged else self.state / "envs"
+
+    @property
     def certificate(self) -> Path:
         """Certificate and key as Caddy reads them; for root and the hub's account only."""
         return self.run / "tls.pem"

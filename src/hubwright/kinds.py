@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
@@ -36,9 +37,15 @@ class Kind(Protocol):
         """Write the JupyterHub settings of this section into `c`; pure."""
 
 
+@cache
+def _installed(group: str) -> dict[str, str]:
+    """Look through all packages, once: what is installed does not change while a program runs."""
+    return {point.name: point.value for point in entry_points(group=group)}
+
+
 @dataclass(frozen=True)
 class Family:
-    """The kinds that one section may name.
+    """The kinds that one section may name, or each entry of a section that maps names to them.
 
     As an annotation of a pydantic field it makes the section a union of their models, told apart by `kind`.
     """
@@ -50,11 +57,12 @@ class Family:
     default: str
     group: str
     """The entry-point group in which other packages name theirs."""
+    named: bool = False
+    """Whether the section maps names to sections of a kind each; `environments` does."""
 
     def modules(self) -> dict[str, str]:
         """Return name and module of every kind that is installed; ours cannot be replaced."""
-        others = {point.name: point.value for point in entry_points(group=self.group)}
-        return {**others, **self.kinds}
+        return {**_installed(self.group), **self.kinds}
 
     def load(self, name: str) -> Kind:
         """Import the kind `name`; KeyError when there is none."""

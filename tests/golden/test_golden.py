@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hubwright.config.load import load
+from hubwright.envs import preloaded
 from hubwright.errors import ConfigError
 from hubwright.fields import Site
 from hubwright.hub import compile as compiler
@@ -44,7 +45,7 @@ def outcome(path: Path) -> tuple[str, str]:
     found = {
         "jupyterhub": compiler.compile(hub, where),
         "policy": compiler.policy(hub, where),
-        "preload": hub.environments.default.preload,
+        "preload": preloaded(hub.environments),
     }
     text = json.dumps(found, indent=1, sort_keys=True)
     return ".json", text.replace(str(Path(compiler.__file__).parent), "<hub>") + "\n"

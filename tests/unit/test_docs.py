@@ -62,7 +62,7 @@ def settings() -> Iterator[str]:
     for section, field in Hub.model_fields.items():
         if family := FAMILIES.get(section):
             for kind in family.kinds:
-                yield from of(family.load(kind).Config, f"{section}.")
+                yield from of(family.load(kind).Config, f"{section}.{'NAME.' * family.named}")
         elif hasattr(field.annotation, "model_fields"):
             yield from of(field.annotation, f"{section}.")
         else:

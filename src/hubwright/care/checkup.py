@@ -20,6 +20,7 @@ from hubwright.care.people.plan import roster_of
 from hubwright.care.watch import read_ledger
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
+from hubwright.envs import offering
 from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site, format_bytes
 from hubwright.hub.compile import admins, own, policy
@@ -52,6 +53,8 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield loaded.place(problem)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.profiles, site))
+    for problem in offering.check(loaded.hub.environments, site):
+        yield loaded.place(problem)
     for problem in branding.check(loaded.hub.hub, site, date.today()):
         yield loaded.place(problem)
     try:

@@ -11,6 +11,7 @@ from datetime import date
 
 from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
+from hubwright.care import environments
 from hubwright.care.ground import write_file
 from hubwright.care.listeners import INTERNAL, PUBLIC, REDIRECT
 from hubwright.care.part import Part
@@ -21,6 +22,7 @@ from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.engines import hosted
+from hubwright.envs import preloaded
 from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site
 from hubwright.hub import compile as compiled
@@ -104,10 +106,11 @@ def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal, listeners
     policy = compiled.policy(hub, site)
     write_file(site, "policy.json", policy)
     told: dict[str, str] = {}
+    environments.prepare(hub.environments, site, voice)
     elsewhere = hosted(hub.engine)
     if elsewhere is None:
         merge = getattr(hub.engine, "merge_memory", False)
-        wishes = {"preload": list(hub.environments.default.preload), "merge_memory": merge}
+        wishes = {"preload": list(preloaded(hub.environments)), "merge_memory": merge}
         told[FORK_SERVER] = write_file(site, PRELOAD_FILE, wishes)
     else:
         (site.run / PRELOAD_FILE).unlink(missing_ok=True)

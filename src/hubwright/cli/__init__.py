@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     *("init", "check", "up", "status", "token", "user", "names", "secret"),
-    *("plan", "apply", "homes", "logs", "metrics", "profiles", "images", "containers", "proxy-config"),
+    *("plan", "apply", "homes", "logs", "metrics", "profiles", "env", "images", "containers", "proxy-config"),
 )
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 

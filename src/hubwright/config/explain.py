@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,7 @@ from hubwright.config.model import FAMILIES, Hub
 from hubwright.config.tree import Keys, Tree
 from hubwright.errors import Problem, perhaps
 from hubwright.fields import shown
+from hubwright.kinds import Family
 
 _NOT_OF_THE_FILE = frozenset({"model_type", "dict_type", "model_attributes_type"})
 
@@ -33,7 +35,7 @@ def _keys(location: tuple[str | int, ...], data: Any) -> Keys:
     """Leave out of pydantic's location what does not stand in the file: the names of union branches."""
     keys: list[str | int] = []
     for index, step in enumerate(location):
-        if index == 1 and location[0] in FAMILIES:
+        if (family := FAMILIES.get(str(location[0]))) and index == (2 if family.named else 1):
             continue  # the kind, by which pydantic told the section's models apart
         if isinstance(data, dict) and step in data:
             keys.append(step)
@@ -113,7 +115,7 @@ def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
     what = f"is not a setting; known here: {', '.join(known)}."
     if near := perhaps(name, known):
         return what, near
-    if len(section) == 1 and (family := FAMILIES.get(str(section[0]))):
+    if section and (family := FAMILIES.get(str(section[0]))) and len(section) == (2 if family.named else 1):
         for kind in family.modules():
             if name in family.load(kind).Config.model_fields:
                 return what, f"It belongs to `kind: {kind}`."
@@ -130,18 +132,35 @@ def _settings_of(keys: Keys, data: dict[str, Any]) -> set[str]:
     kinds: list[Any] = [Hub]
     for step in keys:
         kinds = [found for kind in kinds for found in _below(kind, str(step), data)]
-    return {name for kind in kinds if get_origin(kind) is None for name in kind.model_fields}
+    return {name for kind in kinds if isinstance(kind, type) for name in getattr(kind, "model_fields", ())}
 
 
 def _below(kind: Any, name: str, data: dict[str, Any]) -> list[Any]:
     """Return what may stand below `name` in a model, or below any name or number in a mapping or list."""
     if origin := get_origin(kind):
         return list(_kinds_in(get_args(kind)[1 if origin is dict else 0]))
+    if isinstance(kind, _Named):
+        return [_config_of(kind.family, kind.sections.get(name, {}))]
     if kind is Hub and (family := FAMILIES.get(name)):
-        named = family.name_in(data.get(name, {}))
-        return [family.load(named if named in family.modules() else family.default).Config]
+        section = data.get(name, {})
+        if family.named:
+            return [_Named(family, section if isinstance(section, dict) else {})]
+        return [_config_of(family, section)]
     field = kind.model_fields.get(name)
     return list(_kinds_in(field.annotation)) if field else []
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A section that maps names to sections of a kind each."""
+
+    family: Family
+    sections: dict[str, Any]
+
+
+def _config_of(family: Family, section: Any) -> type[BaseModel]:
+    named = family.name_in(section)
+    return family.load(named if named in family.modules() else family.default).Config
 
 
 def _kinds_in(annotation: Any) -> Iterator[Any]:
@@ -169,4 +188,4 @@ def _everywhere(model: type[BaseModel], before: str = "") -> Iterator[str]:
         family = FAMILIES.get(name) if model is Hub else None
         below = [family.load(kind).Config for kind in family.modules()] if family else _models_in(field.annotation)
         for section in below:
-            yield from _everywhere(section, f"{before}{name}.")
+            yield from _everywhere(section, f"{before}{name}.{'NAME.' if family and family.named else ''}")

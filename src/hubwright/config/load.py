@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hubwright import envs
 from hubwright.config.explain import explain
 from hubwright.config.model import Hub
 from hubwright.config.tree import Keys, Tree, dotted, parse
@@ -77,6 +78,8 @@ def load(path: Path | None = None) -> Loaded:
 
 def _conflicts(hub: Hub) -> Iterator[tuple[Keys, str, str]]:
     """Yield what is right in each place and wrong together: the way to it, what it is, what to do."""
+    for name, what, remedy in envs.conflicts(hub.environments):
+        yield ("environments", name), what, remedy
     if hub.profiles is None:
         return
     for limit in LIMITS:

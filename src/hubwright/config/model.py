@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from hubwright.auth import FAMILY as AUTH
 from hubwright.engines import FAMILY as ENGINES
-from hubwright.envs.config import Environments
+from hubwright.envs import DEFAULT as DEFAULT_ENVIRONMENT
+from hubwright.envs import FAMILY as ENVIRONMENTS
+from hubwright.envs.config import EnvironmentName
 from hubwright.fields import Duration, UserName, format_duration, parse_duration, shown
 from hubwright.kinds import KindConfig
 from hubwright.metrics.config import Metrics
@@ -70,6 +72,10 @@ def _parse_day(value: Any) -> Any:
         return value if isinstance(value, date) else date.fromisoformat(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f'must be a day such as "2030-12-24", not {shown(value)}.') from error
+
+
+def _with_default(environments: dict[str, Any]) -> dict[str, Any]:
+    return {DEFAULT_ENVIRONMENT: ENVIRONMENTS.default_config(), **environments}
 
 
 Day = Annotated[date, BeforeValidator(_parse_day), WithJsonSchema({"title": "day", "type": "string", "format": "date"})]
@@ -188,7 +194,14 @@ class Hub(BaseModel):
         description="Sizes and images that people choose from, and who may have what; for every engine, "
         "and for every way to start a server. Without it every server has the limits of `engine`.",
     )
-    environments: Environments = Field(default=Environments(), description="Where kernels come from.")
+    environments: Annotated[
+        dict[EnvironmentName, Annotated[KindConfig, ENVIRONMENTS]], AfterValidator(_with_default)
+    ] = Field(
+        default={},
+        validate_default=True,
+        description="Where kernels come from: a name for each environment, and what is in it. "
+        "`default` is what the kernel `python3` runs in.",
+    )
     idle: IdleSection = Field(
         default=IdleSection(),
         description="When servers that nobody uses are stopped. A kernel that computes counts as used.",
@@ -205,5 +218,5 @@ class Hub(BaseModel):
     )
 
 
-FAMILIES = {family.section: family for family in (AUTH, HTTPS, ENGINES)}
+FAMILIES = {family.section: family for family in (AUTH, HTTPS, ENGINES, ENVIRONMENTS)}
 """The sections that are told apart by `kind`."""

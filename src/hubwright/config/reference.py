@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from ruamel.yaml import YAML
 
 from hubwright.config.model import FAMILIES, Hub
+from hubwright.envs import DEFAULT as DEFAULT_ENVIRONMENT
 
 _INTRODUCTION = """# hub.yaml
 
@@ -50,8 +51,9 @@ def page() -> str:
             for kind in sorted(family.kinds):
                 model = family.load(kind).Config
                 default = " (the default)" if kind == family.default else ""
-                parts.append(f"### {section}: {{kind: {kind}}}{default}\n\n{model.__doc__}\n")
-                parts.append(_table(model, f"{section}."))
+                name = ".NAME" if family.named else ""
+                parts.append(f"### {section}{name}: {{kind: {kind}}}{default}\n\n{model.__doc__}\n")
+                parts.append(_table(model, f"{section}{name}."))
         elif models := list(_models(field)):
             parts.append(_table(models[0], f"{section}."))
         else:
@@ -67,7 +69,8 @@ def template() -> str:
     for section, field in Hub.model_fields.items():
         lines += [*_comment(field.description or "", ""), f"{section}:"]
         if family := FAMILIES.get(section):
-            lines += _settings(family.load(family.default).Config, "  ", _kinds_of(section))
+            lines += [f"  {name}:" for name in family.named * [DEFAULT_ENVIRONMENT]]
+            lines += _settings(family.load(family.default).Config, "  " * (1 + family.named), _kinds_of(section))
         elif model := next(_models(field), None):
             optional = field.default is None
             settings = _settings(model, "  ", optional=optional)

@@ -1,1 +1,104 @@
-"""Environments that kernels come from."""
+"""Environments that kernels come from, a folder for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, cast
+
+from pydantic import BaseModel
+
+from hubwright.errors import Problem
+from hubwright.fields import Site
+from hubwright.kinds import Family, KindConfig
+
+FAMILY = Family(
+    section="environments",
+    kinds={
+        "existing": "hubwright.envs.existing",
+        "own": "hubwright.envs.own",
+        "uv": "hubwright.envs.uv",
+    },
+    default="own",
+    group="hubwright.environments",
+    named=True,
+)
+DEFAULT = "default"
+"""The environment of the kernel `python3`, which every notebook that names no other gets."""
+
+Tell = Callable[[str], None]
+"""Takes what is being done, in a few words."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A version of an environment that is to be made."""
+
+    name: str
+    folder: Path
+    """The version's own folder, empty; it stays where it is, so that scripts in it may hold its path."""
+    site: Site
+    cache: Path
+    """What builds of all environments share: downloads, and unpacked packages."""
+    lock: str
+    """What the lock file says, empty without one."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a kind has made of it."""
+
+    prefix: Path
+    """Where its programs are, in `bin`."""
+    language: str
+    """`3.11.2` and the like, for people."""
+    packages: Mapping[str, str]
+    """Name to version."""
+    imports: tuple[str, ...] = ()
+    """What its kernel must be able to import before people get it."""
+
+
+class Environment(Protocol):
+    """What the package of a kind offers."""
+
+    NAME: ClassVar[str]
+    Config: type[BaseModel]
+
+    def check(self, config: Any, site: Site) -> list[Problem]:
+        """Return what keeps this section from working on this machine; changes nothing."""
+
+    def sources(self, config: Any, site: Site) -> dict[str, str]:
+        """Return what the build depends on besides the section: the text of the files it names.
+
+        `ConfigError` when one cannot be read.
+        """
+
+    def make(self, config: Any, wanted: Wanted, tell: Tell) -> Made:
+        """Fill `wanted.folder`, its `kernel` too; `MachineError` says in words why that failed."""
+
+    def lock(self, config: Any, site: Site, cache: Path, tell: Tell) -> str:
+        """Return a lock file's text: every package with its version; `Refused` by kinds that have none."""
+
+
+def environment_of(config: KindConfig) -> Environment:
+    """Import the kind that an entry is for."""
+    return cast(Environment, FAMILY.of(config))
+
+
+def is_built(config: KindConfig) -> bool:
+    """Whether an entry is something that Hubwright makes; its own environment is there already."""
+    return config.kind != "own"
+
+
+def preloaded(environments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the modules that kernels of Hubwright's own environment find imported; none where `default` is another."""
+    return getattr(environments[DEFAULT], "preload", ())
+
+
+def conflicts(environments: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with entries together: the name, what it is, what to do."""
+    for name, config in environments.items():
+        if config.kind == "own" and name != DEFAULT:
+            others = ", ".join(sorted({*FAMILY.modules()} - {"own"}))
+            yield name, f"must have a kind: {others}.", "Only `default` may be the environment of Hubwright itself."

@@ -5,21 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubwright.errors import MachineError
+from hubwright.machine import acl
 from hubwright.machine.files import weak_component
 
-_DEFAULT_ACL = "system.posix_acl_default"
-_ENTRY = "<HHI"
-_NOBODY = 0xFFFFFFFF
-_USER, _GROUP, _OTHER = 0x01, 0x04, 0x20
-ACL = struct.pack("<I", 2) + b"".join(
-    struct.pack(_ENTRY, tag, may, _NOBODY) for tag, may in ((_USER, 7), (_GROUP, 7), (_OTHER, 0))
-)
-"""`user::rwx group::rwx other::---`, as the kernel keeps it (linux/posix_acl_xattr.h)."""
+ACL = acl.pack(owner=7, group=7, other=0)
+"""`user::rwx group::rwx other::---`."""
 NO_ACL = "its file system keeps no ACLs: what somebody makes there can be changed by the others only with umask 007"
 
 
@@ -94,7 +88,7 @@ def ensure(folder: Path, gid: int, everybody: bool) -> None:
                 raise MachineError("belongs to somebody else.", where=str(folder))
             os.fchown(descriptor, 0, gid)
             try:
-                os.setxattr(descriptor, _DEFAULT_ACL, ACL)
+                os.setxattr(descriptor, acl.DEFAULT, ACL)
             except OSError as error:
                 if error.errno != errno.EOPNOTSUPP:
                     raise
@@ -117,6 +111,6 @@ def _open(folder: Path) -> int:
 
 def _has_acl(descriptor: int) -> bool | None:
     try:
-        return os.getxattr(descriptor, _DEFAULT_ACL) == ACL
+        return os.getxattr(descriptor, acl.DEFAULT) == ACL
     except OSError as error:
         return False if error.errno == errno.ENODATA else None

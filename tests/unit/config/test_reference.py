@@ -24,7 +24,11 @@ def test_the_schema_is_fresh():
 
 
 def test_every_setting_has_help_and_stands_on_the_page():
-    models = [(f"{s}.", family.load(k).Config) for s, family in FAMILIES.items() for k in family.kinds]
+    models = [
+        (f"{section}.{'NAME.' * family.named}", family.load(kind).Config)
+        for section, family in FAMILIES.items()
+        for kind in family.kinds
+    ]
     models += [
         (f"{name}.", field.annotation)
         for name, field in Hub.model_fields.items()

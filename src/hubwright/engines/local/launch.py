@@ -146,6 +146,7 @@ def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, run
         "LANG": "C.UTF-8",
         "PATH": f"{site.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
         "JUPYTER_RUNTIME_DIR": str(runtime),
+        "HUBWRIGHT_ENVIRONMENTS": str(site.environments),
         **launch.env,
     }
 

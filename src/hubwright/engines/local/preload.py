@@ -34,6 +34,7 @@ SERVER = (
     "hubwright.engines.local.server",
     "hubwright.engines.local.extension",
     "hubwright.engines.local.provisioner",
+    "hubwright.envs.kernels",
     # what a server imports only while it starts, or at its first kernel
     "ipykernel.kernelspec",
     "jinja2.ext",

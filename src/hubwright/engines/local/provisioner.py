@@ -16,6 +16,7 @@ from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from tornado.web import HTTPError
 
 from hubwright.engines.local import agent, launch
 from hubwright.machine.process import Process
@@ -146,7 +147,9 @@ class ForkProvisioner(LocalProvisioner):
     """Starts kernels of the server's own environment by a fork, all others as LocalProvisioner does."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Start a kernel; same contract as LocalProvisioner.launch_kernel."""
+        """Start a kernel; same contract as LocalProvisioner.launch_kernel. HTTPError says why one is broken."""
+        if reason := self.kernel_spec.metadata.get("hubwright_broken"):
+            raise HTTPError(500, f"This kernel cannot start: {reason}.")
         file = forkable(cmd, self.kernel_spec.env, Path(self.kernel_spec.resource_dir))
         if file and _client:
             env = {name: str(value) for name, value in kwargs.get("env", os.environ).items()}

@@ -29,6 +29,7 @@ ARGUMENTS = (
     "--ResourceUseDisplay.show_host_usage=False",
     "--ConnectionFileMixin.transport=ipc",
     "--KernelProvisionerFactory.default_provisioner_name=hubwright-fork",
+    "--ServerApp.kernel_spec_manager_class=hubwright.envs.kernels.KernelSpecs",
     "--ServerApp.kernel_websocket_connection_class=hubwright.engines.local.connection.WelcomedConnection",
     f"--LabApp.extra_labextensions_path={Path(__file__).parent / 'labextensions'}",
     "--LabApp.news_url=None",

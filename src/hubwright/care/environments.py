@@ -1,0 +1,37 @@
+"""Environments when the service starts: what is missing is built, and what hub.yaml names is offered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubwright.care.voice import Voice
+from hubwright.envs import building, is_built, offering
+from hubwright.errors import HubwrightError
+from hubwright.fields import Site
+from hubwright.kinds import KindConfig
+
+
+def prepare(environments: Mapping[str, Any], site: Site, voice: Voice) -> None:
+    """Build what was never built, say what has changed since, and offer all of it.
+
+    One that cannot be built keeps nobody from the others: it is told, and shown as broken.
+    """
+    for name, config in environments.items():
+        if not is_built(config):
+            continue
+        if building.versions_of(name, site).current() is None:
+            _build(name, config, site, voice)
+        elif what := offering.unfinished(name, config, site):
+            voice.warn(f'environments.{name}: {what} "hubwright env build {name}" builds what hub.yaml says now.')
+    try:
+        offering.offer(environments, site)
+    except HubwrightError as error:
+        voice.warn(str(error))
+
+
+def _build(name: str, config: KindConfig, site: Site, voice: Voice) -> None:
+    try:
+        building.build(name, config, site, lambda step: voice.wait(f"{name}: {step}"))
+    except HubwrightError as error:
+        voice.warn(str(error))

@@ -1,0 +1,274 @@
+"""`hubwright env`: list, show, build, add, remove, lock, rollback."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
+from hubwright.cli.telling import tell_error
+from hubwright.cli.up import Terminal
+from hubwright.config import edit
+from hubwright.config.load import Loaded, load
+from hubwright.envs import building, is_built, offering
+from hubwright.envs.access import groups_of
+from hubwright.errors import HubwrightError, Refused, perhaps
+from hubwright.fields import Site
+from hubwright.kinds import KindConfig
+
+app = typer.Typer(
+    help="Build the environments that kernels come from, and see what is in them.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+NameArgument = Annotated[str, typer.Argument(help="The environment's name in hub.yaml.")]
+
+
+@app.command("list")
+def list_environments(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """List the environments of hub.yaml: what they are, and whether they are as it says.
+
+    [bold]Examples[/]
+
+      hubwright env list
+
+      hubwright env list --json
+    """
+    loaded, site = resolve(config, state)
+    rows = [_row(name, entry, site) for name, entry in loaded.hub.environments.items()]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    table = Table("name", "kind", "version", "language", "packages", "who", "", box=None, header_style="bold")
+    for row in rows:
+        version, packages = str(row["version"] or "-"), str(row["packages"] or "-")
+        who = ", ".join(row["groups"]) or "everybody"
+        table.add_row(row["name"], row["kind"], version, row["language"], packages, who, f"[yellow]{row['state']}[/]")
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def show(
+    name: NameArgument, config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what is in an environment, and which versions of it are kept.
+
+    [bold]Examples[/]
+
+      hubwright env show science
+    """
+    loaded, site = resolve(config, state)
+    entry = _entry(loaded, name)
+    versions = building.versions_of(name, site)
+    current = versions.current()
+    told = _row(name, entry, site) | {
+        "prefix": current.prefix if current else "",
+        "installed": dict(current.packages) if current else {},
+        "kept": [{"version": one.number, "built": one.built} for one in versions.all()],
+    }
+    if as_json:
+        print(json.dumps(told, indent=1))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{name}[/] ({entry.kind}) {told['language']}  {told['prefix']}")
+    if told["state"]:
+        console.print(f"[yellow]{told['state']}[/]")
+    for one in told["kept"]:
+        mark = "current" if one["version"] == told["version"] else ""
+        console.print(f"version {one['version']}, built {one['built']} {mark}".rstrip())
+    for package, number in sorted(told["installed"].items(), key=lambda item: item[0].lower()):
+        console.print(f"  {package} {number}", markup=False)
+
+
+@app.command()
+def build(
+    names: Annotated[list[str] | None, typer.Argument(help="Environments; without any, those that changed.")] = None,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Build environments as hub.yaml says now: beside the old version, tried, and taken at once when it works.
+
+    People with a running kernel keep theirs until they restart it. A build that fails changes nothing.
+
+    [bold]Examples[/]
+
+      sudo hubwright env build
+
+      sudo hubwright env build science
+    """
+    loaded, site = resolve(config, state)
+    _is_ours(site)
+    wanted = names or [
+        name
+        for name, entry in loaded.hub.environments.items()
+        if is_built(entry) and offering.unfinished(name, entry, site)
+    ]
+    _build(loaded, site, wanted)
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    packages: Annotated[list[str] | None, typer.Argument(help="Packages, as pip takes them.")] = None,
+    python: Annotated[str | None, typer.Option("--python", help="The version of Python of a new environment.")] = None,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Add packages to an environment, or a new environment, in hub.yaml; and build it.
+
+    hub.yaml is changed only when the build has worked. A lock file is made anew.
+
+    [bold]Examples[/]
+
+      sudo hubwright env add science polars
+
+      sudo hubwright env add old-numpy "numpy<2" --python 3.11
+    """
+    loaded, site = resolve(config, state)
+    _change(loaded, site, name, lambda text: edit.add_packages(text, name, packages or [], python))
+
+
+@app.command()
+def remove(
+    name: NameArgument,
+    packages: Annotated[list[str] | None, typer.Argument(help="Packages; without any, the whole environment.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Take packages out of an environment, or an environment out of hub.yaml, with its versions.
+
+    [bold]Examples[/]
+
+      sudo hubwright env remove science polars
+
+      sudo hubwright env remove old-numpy --yes
+    """
+    loaded, site = resolve(config, state)
+    _entry(loaded, name)
+    if packages:
+        _change(loaded, site, name, lambda text: edit.remove_packages(text, name, packages))
+        return
+    _is_ours(site)
+    if not yes:
+        typer.confirm(f"Remove {name} with all its versions? Kernels that run in it may fail.", abort=True)
+    path = _file(loaded)
+    edit.write(path, edit.remove_environment(path.read_text(), name))
+    with building.versions_of(name, site).lock():
+        building.remove(name, site)
+    offering.offer(load(path).hub.environments, site)
+    Terminal().say(f"{name} is gone.")
+
+
+@app.command()
+def lock(name: NameArgument, config: ConfigOption = None, state: StateOption = None) -> None:
+    """Write every package of an environment, with version and hash, beside hub.yaml; builds then take exactly these.
+
+    [bold]Examples[/]
+
+      sudo hubwright env lock science
+    """
+    loaded, site = resolve(config, state)
+    _is_ours(site)
+    terminal = Terminal()
+    path = building.write_lock(name, _entry(loaded, name), site, terminal.wait)
+    terminal.wait("")
+    terminal.say(f"{path} holds {name}.")
+
+
+@app.command()
+def rollback(
+    name: NameArgument,
+    to: Annotated[int | None, typer.Option("--to", help="A version.", show_default="the one before")] = None,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Let the version before serve again, at once.
+
+    [bold]Examples[/]
+
+      sudo hubwright env rollback science
+
+      sudo hubwright env rollback science --to 3
+    """
+    loaded, site = resolve(config, state)
+    _is_ours(site)
+    _entry(loaded, name)
+    version = building.roll_back(name, site, to)
+    Terminal().say(f"{name} is version {version.number} again, of {version.built}.")
+
+
+def _row(name: str, entry: KindConfig, site: Site) -> dict[str, Any]:
+    current = building.versions_of(name, site).current() if is_built(entry) else None
+    return {
+        "name": name,
+        "kind": entry.kind,
+        "version": current.number if current else None,
+        "language": current.language if current else "",
+        "packages": len(current.packages) if current else 0,
+        "groups": list(groups_of(entry) or ()),
+        "state": offering.unfinished(name, entry, site) if is_built(entry) else "",
+    }
+
+
+def _build(loaded: Loaded, site: Site, names: list[str]) -> None:
+    terminal = Terminal()
+    code = 0
+    for name in names:
+        try:
+            _build_one(name, _entry(loaded, name), site, terminal)
+        except HubwrightError as error:
+            terminal.wait("")
+            tell_error(error)
+            code = error.exit_code
+    offering.offer(loaded.hub.environments, site)
+    if not names:
+        terminal.say("Every environment is as hub.yaml says.")
+    raise typer.Exit(code)
+
+
+def _change(loaded: Loaded, site: Site, name: str, change: Callable[[str], str]) -> None:
+    """Build what a changed hub.yaml says, then let it be hub.yaml."""
+    _is_ours(site)
+    path = _file(loaded)
+    with edit.tried(path, change(path.read_text())) as fresh:
+        changed = load(fresh)
+        terminal = Terminal()
+        entry = _entry(changed, name)
+        if building.lock_file(name, site).exists():
+            building.write_lock(name, entry, site, terminal.wait)
+        _build_one(name, entry, site, terminal)
+    offering.offer(changed.hub.environments, site)
+
+
+def _build_one(name: str, entry: KindConfig, site: Site, terminal: Terminal) -> None:
+    version = building.build(name, entry, site, lambda step: terminal.wait(f"{name}: {step}"))
+    terminal.wait("")
+    terminal.say(f"{name} is version {version.number}, with {len(version.packages)} packages.")
+
+
+def _entry(loaded: Loaded, name: str) -> KindConfig:
+    known = {key: entry for key, entry in loaded.hub.environments.items() if is_built(entry)}
+    if name not in known:
+        near = perhaps(name, list(known)) or (f"There are: {', '.join(known)}." if known else "It names none.")
+        raise Refused(f"hub.yaml has no environment {name} that Hubwright builds.", remedy=near)
+    return known[name]
+
+
+def _file(loaded: Loaded) -> Path:
+    if loaded.path is None:
+        raise Refused("There is no hub.yaml here to write to.", remedy='Make one with "hubwright init".')
+    return loaded.path
+
+
+def _is_ours(site: Site) -> None:
+    place = site.environments if site.environments.exists() else site.state
+    if place.exists() and place.stat().st_uid != os.geteuid():
+        raise Refused("Shared environments are root's.", remedy="Run it as root: sudo hubwright env ...")

@@ -1,0 +1,116 @@
+"""Small changes of hub.yaml by a command: comments, order and style of what is there stay."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from hubwright.errors import Refused
+from hubwright.machine.files import Owner, write_atomically
+
+_SECTION = "environments"
+
+
+def add_packages(text: str, name: str, packages: Sequence[str], python: str | None) -> str:
+    """Return hub.yaml with packages added to a `uv` environment, which is made when there is none of the name.
+
+    Raises:
+        Refused: nothing is named, the environment is of another kind, or it has another Python already.
+    """
+    data, entry = _environment(text, name)
+    if entry is None:
+        if not packages:
+            raise Refused(f"hub.yaml has no environment {name} yet.", remedy="Name the packages it shall have.")
+        entry = data.setdefault(_SECTION, {})[name] = {"kind": "uv"}
+    _is_uv(name, entry)
+    if python and entry.setdefault("python", python) != python:
+        raise Refused(f"{name} has Python {entry['python']}.", remedy="Change it in hub.yaml, or add an environment.")
+    listed = entry.setdefault("packages", [])
+    for package in packages:
+        same = [index for index, there in enumerate(listed) if _plain(there) == _plain(package)]
+        if same:
+            listed[same[0]] = package
+        else:
+            listed.append(package)
+    return _dump(data)
+
+
+def remove_packages(text: str, name: str, packages: Sequence[str]) -> str:
+    """Return hub.yaml with packages taken out of a `uv` environment.
+
+    Raises:
+        Refused: it has none of the name; one that only another package needs is not listed.
+    """
+    data, entry = _environment(text, name)
+    _is_uv(name, entry or {})
+    listed = (entry or {}).get("packages", [])
+    for package in packages:
+        same = [there for there in listed if _plain(there) == _plain(package)]
+        if not same:
+            raise Refused(f"hub.yaml does not list {package} in {name}.", remedy=f"Listed: {', '.join(listed)}.")
+        listed.remove(same[0])
+    return _dump(data)
+
+
+def remove_environment(text: str, name: str) -> str:
+    """Return hub.yaml without an environment."""
+    data, _ = _environment(text, name)
+    data[_SECTION].pop(name, None)
+    if not data[_SECTION]:
+        del data[_SECTION]
+    return _dump(data)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace hub.yaml; owner and mode stay."""
+    found = path.stat()
+    owner = Owner(found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+    write_atomically(path.resolve(), text, found.st_mode & 0o777, owner)
+
+
+@contextmanager
+def tried(path: Path, text: str) -> Iterator[Path]:
+    """Give a file beside hub.yaml that holds `text`; it takes hub.yaml's place when the block ends well."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write_atomically(fresh, text, 0o600)
+        yield fresh
+        write(path, text)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _environment(text: str, name: str) -> tuple[Any, Any]:
+    data = _yaml().load(text) or {}
+    return data, (data.get(_SECTION) or {}).get(name)
+
+
+def _is_uv(name: str, entry: Any) -> None:
+    if entry.get("kind") != "uv":
+        raise Refused(f"{name} is of kind {entry.get('kind', 'own')}, whose packages are not in hub.yaml.")
+
+
+def _plain(package: str) -> str:
+    """Return a distribution's name as PEP 503 compares it, without version and extras."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\s\[<>=!~;@(]", package, maxsplit=1)[0]).lower()
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _dump(data: Any) -> str:
+    out = io.StringIO()
+    _yaml().dump(data, out)
+    return out.getvalue()

@@ -1,0 +1,155 @@
+"""A new version of an environment: made beside the one that serves, tried, and taken in one step; or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hubwright.envs import Made, Tell, Wanted, environment_of
+from hubwright.envs.access import let_in
+from hubwright.envs.versions import Version, Versions
+from hubwright.errors import MachineError, Refused
+from hubwright.fields import Site
+from hubwright.kinds import KindConfig
+from hubwright.machine.files import write_atomically
+
+_PROVING = 240.0
+_MARK = "# hubwright: of "
+
+
+def versions_of(name: str, site: Site) -> Versions:
+    """Return the versions of an environment."""
+    return Versions(site.environments / name)
+
+
+def lock_file(name: str, site: Site) -> Path:
+    """Return where an environment's lock is kept: beside hub.yaml, so that both are copied to another machine."""
+    return (site.config.parent if site.config else Path.cwd()) / f"{name}.lock"
+
+
+def digest(config: KindConfig, site: Site) -> str:
+    """Return what tells an entry of hub.yaml, with the files it names, from another.
+
+    Who may see it and what it is called are left out: they change nothing that is built.
+    """
+    told = config.model_dump(mode="json", exclude={"allow"})  # type: ignore[attr-defined]
+    told["files"] = environment_of(config).sources(config, site)
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def source(name: str, config: KindConfig, site: Site) -> str:
+    """Return the digest of an entry and its lock: a version that was made of another is out of date."""
+    return sha256((digest(config, site) + _locked(name, config, site)).encode()).hexdigest()[:16]
+
+
+def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
+    """Make a version of what hub.yaml says now, try its kernel, and let it serve.
+
+    Raises:
+        Refused: it is being built already, or its lock is of another hub.yaml.
+        MachineError: it could not be made, or its kernel does not work. What served before goes on serving.
+    """
+    versions = versions_of(name, site)
+    for folder in (site.environments.parent, site.environments):
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    let_in(name, config, site)
+    with versions.lock():
+        lock = _locked(name, config, site)
+        made_of = source(name, config, site)
+        begun = versions.begin()
+        try:
+            wanted = Wanted(name, begun, site, _cache(site), lock)
+            made = environment_of(config).make(config, wanted, tell)
+            tell("Trying its kernel")
+            _prove(name, begun / "kernel", made, site)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            version = Version(int(begun.name), now, made_of, made.language, str(made.prefix), dict(made.packages))
+            versions.record(version)
+        except OSError as error:
+            raise MachineError(f"could not be built: {error.strerror}.", where=f"environments.{name}") from error
+        finally:
+            if not (begun / "version.json").exists():
+                versions.discard(begun)
+        versions.take(version)
+        versions.prune()
+        return version
+
+
+def roll_back(name: str, site: Site, number: int | None = None) -> Version:
+    """Let an older version serve again.
+
+    Raises:
+        Refused: there is none, or the environment is just being built.
+    """
+    versions = versions_of(name, site)
+    if versions.current() is None:
+        raise Refused(f"{name} was never built.", remedy=f'Build it: "hubwright env build {name}".')
+    with versions.lock():
+        version = versions.before(number)
+        versions.take(version)
+        return version
+
+
+def write_lock(name: str, config: KindConfig, site: Site, tell: Tell) -> Path:
+    """Write down every package of an environment with version and hash; return the file."""
+    text = environment_of(config).lock(config, site, _cache(site), tell)
+    path = lock_file(name, site)
+    write_atomically(path, f"{_MARK}{digest(config, site)}\n{text}", 0o644)
+    return path
+
+
+def _cache(site: Site) -> Path:
+    return site.environments / ".cache"
+
+
+def remove(name: str, site: Site) -> None:
+    """Remove an environment with all its versions; kernels that run in it may fail from now on."""
+    folder = site.environments / name
+    gone = folder.with_name(f".gone-{name}")
+    if gone.exists():
+        shutil.rmtree(gone)
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _locked(name: str, config: KindConfig, site: Site) -> str:
+    try:
+        text = lock_file(name, site).read_text()
+    except FileNotFoundError:
+        return ""
+    mark, _, rest = text.partition("\n")
+    if mark != _MARK + digest(config, site):
+        raise Refused(
+            f"{lock_file(name, site)} was made of other packages than hub.yaml names now.",
+            where=f"environments.{name}",
+            remedy=f'Make it anew: "hubwright env lock {name}"; or remove it.',
+        )
+    return rest
+
+
+def _prove(name: str, kernel: Path, made: Made, site: Site) -> None:
+    """Run the kernel as an account without rights, with an empty home."""
+    with tempfile.TemporaryDirectory(prefix="hubwright-env-") as home:
+        who: dict[str, Any] = {}
+        if site.privileged:
+            who = {"user": site.account, "group": site.account, "extra_groups": []}
+            shutil.chown(home, site.account, site.account)
+        env = {"HOME": home, "PATH": os.defpath, "LANG": "C.UTF-8", "JUPYTER_RUNTIME_DIR": home}
+        command = [sys.executable, "-I", "-m", "hubwright.envs.proving", str(kernel), *made.imports]
+        try:
+            done = subprocess.run(
+                command, cwd=home, env=env, capture_output=True, text=True, timeout=_PROVING, check=False, **who
+            )
+            wrong = json.loads(done.stdout)["wrong"] if done.returncode == 0 else done.stderr.strip()[-500:]
+        except (subprocess.TimeoutExpired, ValueError) as error:
+            wrong = str(error)
+    if wrong:
+        raise MachineError(f"was built and does not work: {wrong}.", where=f"environments.{name}")

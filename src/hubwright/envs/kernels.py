@@ -1,0 +1,188 @@
+"""What kernels a user sees: the shared ones he may read, then his own, found without his registering them.
+
+This runs in every server, so it imports nothing but what is there already, and looks at few files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ipykernel.kernelspec import RESOURCES
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager, NoSuchKernel
+from jupyter_core.paths import jupyter_data_dir
+
+FOLDER = "HUBWRIGHT_ENVIRONMENTS"
+"""The variable that names the folder of the shared environments."""
+OFFERED = "offered.json"
+"""What hub.yaml offers now: environment -> display name; written by root."""
+BROKEN = "hubwright_broken"
+"""In a kernelspec's metadata: why it cannot start."""
+_FRESH = 5.0
+_MOST = 400
+"""How many folders of a home are looked at."""
+_PLACES = (".", ".virtualenvs", ".venvs", ".conda/envs", "miniconda3/envs", "anaconda3/envs", "miniforge3/envs")
+_PLACES_BELOW = (".venv", "venv", ".pixi/envs/default")
+_NOT_PLAIN = re.compile(r"[^a-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One that is listed."""
+
+    name: str
+    folder: Path
+    """Where its kernelspec is, or the environment of a user's own."""
+    spec: KernelSpec
+
+
+class KernelSpecs(KernelSpecManager):
+    """Lists shared kernels by hub.yaml and permission, registered ones, and environments of the user's own."""
+
+    _found: dict[str, Kernel] | None = None
+    _until = 0.0
+
+    def find_kernel_specs(self) -> dict[str, str]:
+        """Return every kernel's name and folder."""
+        return {name: str(kernel.folder) for name, kernel in self._all().items()}
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Return one kernelspec; NoSuchKernel when there is none of the name."""
+        if kernel := self._all().get(kernel_name) or self._all(anew=True).get(kernel_name):
+            return kernel.spec
+        raise NoSuchKernel(kernel_name)
+
+    def get_all_specs(self) -> dict[str, Any]:
+        """Return every kernelspec as the REST API gives it."""
+        found = self._all(anew=True).items()
+        return {name: {"resource_dir": str(one.folder), "spec": one.spec.to_dict()} for name, one in found}
+
+    def _all(self, anew: bool = False) -> dict[str, Kernel]:
+        if self._found is None or anew or time.monotonic() > self._until:
+            self._found = {one.name: one for one in self._list()}
+            self._until = time.monotonic() + _FRESH
+        return self._found
+
+    def _list(self) -> Iterator[Kernel]:
+        """Yield them with the strongest last: nobody's own kernel stands before one that hub.yaml offers."""
+        yield from own(Path.home())
+        ours = {kernel.name: kernel for kernel in _shared()}
+        taken = {NATIVE_KERNEL_NAME, *ours}
+        if NATIVE_KERNEL_NAME not in ours:
+            native = Path(sys.prefix, "share", "jupyter", "kernels", NATIVE_KERNEL_NAME)
+            yield self._registered(NATIVE_KERNEL_NAME, native if native.exists() else Path(RESOURCES))
+        for name, folder in KernelSpecManager.find_kernel_specs(self).items():
+            if name not in taken:
+                yield self._registered(name, Path(folder))
+        for name in sorted(taken):
+            if (registered := Path(jupyter_data_dir(), "kernels", name)).exists():
+                yield self._registered(name, registered, f"own-{name}")
+        yield from ours.values()
+
+    def _registered(self, name: str, folder: Path, shown_as: str = "") -> Kernel:
+        """Return a kernel that somebody registered, as broken when its program is gone."""
+        try:
+            spec = self._get_kernel_spec_by_name(name, str(folder))
+        except (OSError, ValueError, TypeError) as error:
+            return Kernel(shown_as or name, folder, _broken(name, f"its kernel.json cannot be read ({error})"))
+        program = spec.argv[0] if spec.argv else ""
+        if not shutil.which(program):
+            spec = _broken(spec.display_name, f"{program or 'its program'} is gone")
+        return Kernel(shown_as or name, folder, spec)
+
+
+def _shared() -> Iterator[Kernel]:
+    """Yield the environments of hub.yaml that this account may read."""
+    if not (folder := os.environ.get(FOLDER)):
+        return
+    try:
+        offered: dict[str, str] = json.loads((Path(folder) / OFFERED).read_text())
+    except (OSError, ValueError):
+        return
+    for name, display in offered.items():
+        kernel = Path(folder) / name / "current" / "kernel"
+        called = NATIVE_KERNEL_NAME if name == "default" else name
+        try:
+            spec = KernelSpec.from_resource_dir(str(kernel))
+            spec.display_name = display
+        except PermissionError:
+            continue
+        except (OSError, ValueError) as error:
+            reason = "it is not built yet" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}"
+            spec = _broken(display, reason)
+        yield Kernel(called, kernel, spec)
+
+
+def own(home: Path) -> Iterator[Kernel]:
+    """Yield the Python environments in a home: venvs and conda environments, named by their folder."""
+    taken: set[str] = set()
+    for prefix in _environments(home):
+        named = prefix.parent if prefix.name in {".venv", "venv", "default"} and prefix.parent != home else prefix
+        shown = f"~/{named.relative_to(home)}"
+        base = "own-" + (_NOT_PLAIN.sub("-", named.name.lower()).strip("-.") or "environment")[:60]
+        name = next(name for n in range(1, _MOST + 2) if (name := base if n == 1 else f"{base}-{n}") not in taken)
+        taken.add(name)
+        yield Kernel(name, prefix, _spec_of(prefix, f"{named.name} ({shown})"))
+
+
+def _environments(home: Path) -> Iterator[Path]:
+    """Yield prefixes: folders with a `pyvenv.cfg` or a `conda-meta`; nothing below one, and no links."""
+    left = _MOST
+    for place in _PLACES:
+        for path in _folders(home / place):
+            left -= 1
+            if left < 0:
+                return
+            if _is_environment(path):
+                yield path
+            elif place == ".":
+                yield from (path / name for name in _PLACES_BELOW if _is_environment(path / name))
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        with os.scandir(place) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def _is_environment(path: Path) -> bool:
+    return os.path.exists(f"{path}/pyvenv.cfg") or os.path.exists(f"{path}/conda-meta")  # noqa: PTH110 (many)
+
+
+def _spec_of(prefix: Path, display: str) -> KernelSpec:
+    python = prefix / "bin" / "python"
+    if not python.exists():
+        gone = f": {python.readlink()} is gone" if python.is_symlink() else ""
+        return _broken(display, f"it has no Python{gone}")
+    if not any(prefix.glob("lib/python3*/site-packages/ipykernel")):
+        return _broken(display, f"it has no ipykernel; install it with {python} -m pip install ipykernel")
+    path = os.pathsep.join([str(prefix / "bin"), os.environ.get("PATH", os.defpath)])
+    variable = "CONDA_PREFIX" if (prefix / "conda-meta").exists() else "VIRTUAL_ENV"
+    return KernelSpec(
+        argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        display_name=display,
+        language="python",
+        env={"PATH": path, variable: str(prefix)},
+        metadata={"debugger": True},
+        resource_dir=str(prefix),
+    )
+
+
+def _broken(display: str, reason: str) -> KernelSpec:
+    """Return a kernelspec that is shown with its reason; starting it says the reason, too."""
+    return KernelSpec(
+        argv=["/bin/false", "{connection_file}"],
+        display_name=f"{display}: broken, {reason}",
+        language="python",
+        metadata={BROKEN: reason},
+    )

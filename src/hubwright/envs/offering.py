@@ -1,0 +1,68 @@
+"""What people are offered: which environments hub.yaml names now, and who may read each."""
+
+from __future__ import annotations
+
+import grp
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hubwright.envs import DEFAULT, environment_of, is_built
+from hubwright.envs.access import groups_of, let_in
+from hubwright.envs.building import source, versions_of
+from hubwright.envs.kernels import OFFERED
+from hubwright.errors import HubwrightError, Problem
+from hubwright.fields import Site
+from hubwright.kinds import KindConfig
+from hubwright.machine.files import write_atomically
+
+
+def offer(environments: Mapping[str, Any], site: Site) -> None:
+    """Write down which environments there are, and let those in who may see each; as often as one likes.
+
+    Raises:
+        MachineError: a group is unknown, or the file system keeps no ACLs where several groups need one.
+    """
+    built = {name: config for name, config in environments.items() if is_built(config)}
+    for folder in (site.environments.parent, site.environments) if built else ():
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for name, config in built.items():
+        let_in(name, config, site)
+    if built or (site.environments / OFFERED).exists():
+        shown = {name: config.display or ("Python 3" if name == DEFAULT else name) for name, config in built.items()}
+        write_atomically(site.environments / OFFERED, json.dumps(shown, indent=1), 0o644)
+
+
+def check(environments: Mapping[str, Any], site: Site) -> Iterator[Problem]:
+    """Yield what is wrong with each entry, or not yet done."""
+    for name, config in environments.items():
+        if not is_built(config):
+            continue
+        found = environment_of(config).check(config, site)
+        for problem in found:
+            yield Problem(
+                f"hub.yaml environments.{name}.{problem.where}", problem.what, problem.remedy, problem.severity
+            )
+        yield from _unknown_groups(name, config)
+        if not any(problem.severity == "error" for problem in found) and (what := unfinished(name, config, site)):
+            remedy = f'"hubwright env build {name}" does it.'
+            yield Problem(f"hub.yaml environments.{name}", what, remedy, "warning")
+
+
+def unfinished(name: str, config: KindConfig, site: Site) -> str:
+    """Return why an environment is not what hub.yaml says, "" when it is."""
+    try:
+        current = versions_of(name, site).current()
+        if current is None:
+            return "is not built yet."
+        return "" if current.source == source(name, config, site) else "has changed since it was built."
+    except HubwrightError as error:
+        return str(error)
+
+
+def _unknown_groups(name: str, config: KindConfig) -> Iterator[Problem]:
+    for group in groups_of(config) or ():
+        try:
+            grp.getgrnam(group)
+        except KeyError:
+            yield Problem(f"hub.yaml environments.{name}.allow.groups", f"this machine has no group {group}.")

@@ -1,0 +1,147 @@
+"""The kernel of a Python environment: its kernelspec, and the script that starts it with a folder of the user's own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hubwright.errors import MachineError, printable
+
+_ASK = """
+import json, sys, importlib.metadata as m
+told = {"version": "%d.%d.%d" % sys.version_info[:3], "home": sys.base_prefix, "base": sys._base_executable,
+        "minor": "%d.%d" % sys.version_info[:2], "venv": sys.prefix != sys.base_prefix,
+        "packages": {d.name: d.version for d in m.distributions()}}
+try:
+    import ipykernel.kernelspec as k
+    told["resources"] = k.RESOURCES
+except ImportError as error:
+    told["missing"] = str(error)
+print(json.dumps(told))
+"""
+_MODULES = """
+import importlib.metadata as m, json, re, sys
+plain = lambda name: re.sub("[-_.]+", "-", name).lower()
+wanted = {plain(name) for name in sys.argv[1:]}
+print(json.dumps(sorted(module for module, owners in m.packages_distributions().items()
+                        if module.isidentifier() and not module.startswith("_") and wanted & {*map(plain, owners)})))
+"""
+_LAUNCH = """#!/bin/sh
+# Starts a kernel of the environment {name}, always of this version: a newer one takes the place of the link only.
+# What `%pip install` brings goes to a folder of the user's own, which stands before the shared one.
+shared={shared}
+own="${{XDG_DATA_HOME:-$HOME/.local/share}}/hubwright/environments/{name}-{minor}"
+packages="$own/lib/python{minor}/site-packages"
+if {{ [ -e "$own/pyvenv.cfg" ] || {{
+    umask 077 && mkdir -p "$own/bin" "$packages" &&
+    ln -sf {base} "$own/bin/python" && ln -sf python "$own/bin/python3" &&
+    printf '%s\\n' {bridge} >"$packages/_hubwright.pth" &&
+    printf '%s\\n' {home} 'include-system-site-packages = false' {version} >"$own/pyvenv.cfg.new" &&
+    mv "$own/pyvenv.cfg.new" "$own/pyvenv.cfg"; }}; }} 2>/dev/null; then
+  python=$own/bin/python VIRTUAL_ENV=$own PATH="$own/bin:$shared/bin:$PATH"
+else # a home that is full or cannot be written to
+  python=$shared/bin/python VIRTUAL_ENV=$shared PATH="$shared/bin:$PATH"
+fi
+HUBWRIGHT_SHARED=$shared/lib/python{minor}/site-packages
+export VIRTUAL_ENV PATH HUBWRIGHT_SHARED
+exec "$python" -m ipykernel_launcher "$@"
+"""
+_BRIDGE = (
+    "import os, site; site.addsitedir(os.environ.get('HUBWRIGHT_SHARED', {fallback!r}))"  # in one line: site runs it
+)
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """What a Python says of itself."""
+
+    version: str
+    minor: str
+    base: str
+    """The program that it is a virtual environment of, or itself."""
+    resources: Path
+    """ipykernel's own pictures."""
+    packages: Mapping[str, str]
+
+
+def ask(python: Path, where: str) -> Interpreter:
+    """Ask a Python what it is.
+
+    Raises:
+        MachineError: it does not run, or has no ipykernel.
+    """
+    told = _say(python, _ASK, where)
+    if "missing" in told:
+        raise MachineError(
+            f"{python} has no ipykernel, so notebooks cannot use it ({told['missing']}).",
+            where=where,
+            remedy=f"Install it there: {python} -m pip install ipykernel.",
+        )
+    return Interpreter(told["version"], told["minor"], told["base"], Path(told["resources"]), told["packages"])
+
+
+def modules_of(python: Path, packages: Sequence[str], where: str = "") -> list[str]:
+    """Return the top-level modules that come with packages, by the names of their distributions."""
+    found: list[str] = _say(python, _MODULES, where, *packages)
+    return found
+
+
+def _say(python: Path, program: str, where: str, *words: str) -> Any:
+    """Return what a short program prints as JSON, run by a Python that nobody else has a say in."""
+    command = [str(python), "-I", "-c", program, *words]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, cwd="/", env={"LANG": "C.UTF-8"}
+        )
+        if done.returncode == 0:
+            return json.loads(done.stdout)
+        said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        said = str(error)
+    raise MachineError(f"{python} does not run: {printable(said)}.", where=where)
+
+
+def write_kernel(folder: Path, current: Path, name: str, display: str, prefix: Path, found: Interpreter) -> None:
+    """Write the kernelspec and the starting script of an environment into `folder`, which must not exist.
+
+    Args:
+        folder: the `kernel` folder of a version.
+        current: the same folder by way of the link `current`, as kernelspecs name it.
+        name: the environment's name.
+        display: what people read.
+        prefix: where its `bin/python` is.
+        found: what that says of itself.
+    """
+    folder.mkdir(mode=0o755)
+    site_packages = f"lib/python{found.minor}/site-packages"
+    fallback = current.parent / prefix.name if prefix.is_relative_to(folder.parent) else prefix
+    script = folder / "launch"
+    script.write_text(
+        _LAUNCH.format(
+            name=name,
+            minor=found.minor,
+            shared=shlex.quote(str(prefix)),
+            base=shlex.quote(found.base),
+            bridge=shlex.quote(_BRIDGE.format(fallback=str(fallback / site_packages))),
+            home=shlex.quote(f"home = {Path(found.base).parent}"),
+            version=shlex.quote(f"version = {found.version}"),
+        )
+    )
+    script.chmod(0o755)
+    spec = {
+        "argv": [str(current / "launch"), "-f", "{connection_file}"],
+        "display_name": display,
+        "language": "python",
+        "interrupt_mode": "signal",
+        "metadata": {"debugger": True},
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec, indent=1))
+    for picture in found.resources.glob("logo-*"):
+        (folder / picture.name).write_bytes(picture.read_bytes())
+    for path in folder.iterdir():
+        path.chmod(0o755 if path == script else 0o644)

@@ -1,0 +1,151 @@
+"""uv's commands: make an environment, install into it, lock it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from hubwright.envs import Made, Tell, Wanted, python
+from hubwright.envs.uv.config import Config
+from hubwright.errors import ConfigError, MachineError, Problem, printable
+from hubwright.fields import Site
+
+_ALWAYS = ("ipykernel", "pip")
+"""What a kernel needs, and what `%pip install` is."""
+_FILE = "requirements.txt"
+_OTHERS = re.compile(r"PYTHON|VIRTUAL_ENV$|CONDA")
+_STEP = re.compile(r"(Resolved|Prepared|Installed|Downloading|Building|Audited|Bytecode) .*")
+
+
+def check(config: Config, site: Site) -> list[Problem]:
+    """Return what keeps uv from being run, or files that are not there."""
+    found = []
+    if find_spec("uv") is None:
+        found.append(Problem("kind", "needs the package uv.", "Install it beside Hubwright: pip install uv."))
+    if config.find_links and not _beside(site, config.find_links).is_dir():
+        found.append(Problem("find_links", f"{_beside(site, config.find_links)} is no folder."))
+    try:
+        sources(config, site)
+    except ConfigError as error:
+        found += error.problems
+    return found
+
+
+def sources(config: Config, site: Site) -> dict[str, str]:
+    """Return the text of the file of requirements.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if config.requirements is None:
+        return {}
+    path = _beside(site, config.requirements)
+    try:
+        return {config.requirements: path.read_text()}
+    except (OSError, UnicodeDecodeError) as error:
+        what = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise ConfigError([Problem("requirements", f"{path} cannot be read: {what}.")]) from error
+
+
+def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
+    """Make the environment in `prefix` of the version's folder."""
+    prefix = wanted.folder / "prefix"
+    where = f"environments.{wanted.name}"
+    run = _Uv(config, wanted.site, wanted.cache, where, tell)
+    run("venv", "--python", config.python or sys.executable, "--prompt", wanted.name, str(prefix))
+    listed = wanted.folder / _FILE
+    listed.write_text(wanted.lock or _listed(config, wanted.site))
+    exact = ["--require-hashes"] if wanted.lock else []
+    interpreter = prefix / "bin" / "python"
+    run("pip", "install", "--python", str(interpreter), "--compile-bytecode", "--requirements", str(listed), *exact)
+    found = python.ask(interpreter, where)
+    named = [re.split(r"[\s\[<>=!~;@(]", package, maxsplit=1)[0] for package in config.packages]
+    imports = config.imports if config.imports is not None else python.modules_of(interpreter, named)
+    current = wanted.folder.parent.parent / "current" / "kernel"
+    python.write_kernel(wanted.folder / "kernel", current, wanted.name, config.display or wanted.name, prefix, found)
+    return Made(prefix, found.version, found.packages, tuple(imports))
+
+
+def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
+    """Return every package with version and hash, for this kind of machine."""
+    run = _Uv(config, site, cache, "packages", tell)
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "requirements.in"
+        listed.write_text(_listed(config, site))
+        version = ["--python", config.python or sys.executable]
+        return run("pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", *version, str(listed))
+
+
+def _listed(config: Config, site: Site) -> str:
+    return "\n".join([*_ALWAYS, *config.packages, *sources(config, site).values(), ""])
+
+
+def _beside(site: Site, path: str) -> Path:
+    return (site.config.parent if site.config else Path.cwd()) / path
+
+
+class _Uv:
+    """Runs uv, tells its steps, and makes its last words an error."""
+
+    def __init__(self, config: Config, site: Site, cache: Path, where: str, tell: Tell) -> None:
+        from uv import find_uv_bin
+
+        self.program, self.where, self.tell = find_uv_bin(), where, tell
+        self.env = {name: value for name, value in os.environ.items() if not _OTHERS.match(name)}
+        self.env |= {
+            "UV_CACHE_DIR": str(cache / "uv"),
+            "UV_PYTHON_INSTALL_DIR": str(cache.parent / "python"),
+            "UV_NO_PROGRESS": "1",
+            "NO_COLOR": "1",
+            "UV_SYSTEM_CERTS": "1",  # those of the machine, where an institute adds its own
+        }
+        if config.index:
+            self.env["UV_DEFAULT_INDEX"] = config.index
+        if config.find_links:
+            self.env |= {"UV_FIND_LINKS": str(_beside(site, config.find_links)), "UV_NO_INDEX": "1"}
+        if config.find_links and config.index:
+            del self.env["UV_NO_INDEX"]
+
+    def __call__(self, *words: str) -> str:
+        """Run a command of uv to its end; return what it printed."""
+        said: list[str] = []
+        with (
+            tempfile.TemporaryFile("w+") as told,
+            subprocess.Popen(
+                [self.program, *words],
+                env=self.env,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            ) as process,
+        ):
+            assert process.stderr
+            try:
+                for line in process.stderr:
+                    said.append(line.rstrip())
+                    if _STEP.match(line.strip()):
+                        self.tell(line.strip())
+            except BaseException:
+                process.kill()
+                raise
+            process.wait()
+            told.seek(0)
+            printed = told.read()
+        if process.returncode:
+            raise MachineError(_why(said), where=self.where)
+        return printed
+
+
+def _why(said: list[str]) -> str:
+    """Return uv's reason in one line: what follows its cross, without the frame of lines around it."""
+    text = " ".join(line.strip(" │├╰─▶") for line in said if line.strip())
+    reason = text.partition("×")[2] or text.partition("error:")[2] or text
+    return printable(reason.strip()[:1500]) or "uv ended without a word."

@@ -1,0 +1,73 @@
+"""`kind: uv` in `environments`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from hubwright.envs.config import ModuleName, Shared
+from hubwright.fields import shown
+
+_PYTHON = re.compile(r"(3\.[0-9]{1,2}(\.[0-9]{1,3})?|/[^\0\n]{1,1000})")
+_PACKAGE = re.compile(r"[A-Za-z0-9]([^\0\r\n]{0,998})")
+
+
+def _check_python(value: str) -> str:
+    if not _PYTHON.fullmatch(value) or not value.isprintable():
+        raise ValueError(f'must be a version such as "3.12", or the whole path of a Python, not {shown(value)}.')
+    return value
+
+
+def _check_package(value: str) -> str:
+    if not _PACKAGE.fullmatch(value) or not value.isprintable():
+        raise ValueError(f'is not a package: {shown(value)}. Write "numpy", "numpy>=2" or "name @ https://...".')
+    return value
+
+
+class Config(Shared):
+    """A Python environment of the packages that are named, made with uv."""
+
+    kind: Literal["uv"] = Field(description="A Python environment, made with uv.")
+    python: Annotated[str, AfterValidator(_check_python)] | None = Field(
+        default=None,
+        description="The version of Python, or the whole path of one; without it the Python that runs Hubwright. "
+        "A version that is not installed is fetched.",
+        examples=["3.12"],
+    )
+    packages: tuple[Annotated[str, AfterValidator(_check_package)], ...] = Field(
+        default=(), max_length=500, description="What is installed, as pip takes it.", examples=[["numpy", "pandas>=2"]]
+    )
+    requirements: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="A file of requirements beside `packages`, or in place of them; named from the folder of hub.yaml.",
+        examples=["requirements.txt"],
+    )
+    imports: tuple[ModuleName, ...] | None = Field(
+        default=None,
+        description="The modules that a new version must be able to import before people get it; "
+        "without it those of `packages`.",
+        examples=[["numpy", "pandas"]],
+    )
+    index: str | None = Field(
+        default=None,
+        pattern=r"^(https?|file)://\S{1,1000}$",
+        description="The address of the package index, when it is not PyPI.",
+        examples=["https://pypi.example.org/simple"],
+    )
+    find_links: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="A folder with packages, for a machine that cannot reach an index; from the folder of hub.yaml.",
+        examples=["wheels"],
+    )
+
+    @model_validator(mode="after")
+    def _has_packages(self) -> Self:
+        if not self.packages and self.requirements is None:
+            raise ValueError("must name `packages`, or a file of them in `requirements`.")
+        return self

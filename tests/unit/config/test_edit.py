@@ -1,0 +1,68 @@
+"""Commands that change hub.yaml: what they do not mean stays as it is, comments too."""
+
+import pytest
+
+from hubwright.config import edit
+from hubwright.config.load import load
+from hubwright.errors import Refused
+
+TEXT = """\
+# our class
+hub:
+  name: "Physics"   # as on the door
+environments:
+  science:
+    kind: uv
+    packages: [numpy, "pandas>=2"]
+  old: {kind: existing, prefix: /opt/old}
+"""
+
+
+def test_a_package_is_added_once_and_its_version_replaced():
+    text = edit.add_packages(TEXT, "science", ["polars", "Pandas==2.1"], None)
+    assert 'packages: [numpy, "Pandas==2.1", polars]' in text
+    assert "# our class" in text
+    assert 'name: "Physics"   # as on the door' in text
+    assert edit.add_packages(text, "science", ["polars"], None) == text
+
+
+def test_a_new_environment_is_written_where_there_were_none(tmp_path):
+    path = tmp_path / "hub.yaml"
+    path.write_text(edit.add_packages("hub: {name: X}\n", "deep", ["torch"], "3.12"))
+    made = load(path).hub.environments["deep"]
+    assert (made.kind, made.python, made.packages) == ("uv", "3.12", ("torch",))
+    path.write_text(edit.add_packages("", "deep", ["torch"], None))
+    assert load(path).hub.environments["deep"].packages == ("torch",)
+
+
+def test_packages_and_environments_are_taken_out():
+    text = edit.remove_packages(TEXT, "science", ["pandas"])
+    assert "packages: [numpy]" in text
+    text = edit.remove_environment(text, "science")
+    assert "science" not in text
+    assert "/opt/old" in text
+    assert "environments" not in edit.remove_environment(text, "old")
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(Refused, match="does not list scipy in science"):
+        edit.remove_packages(TEXT, "science", ["scipy"])
+    with pytest.raises(Refused, match="old is of kind existing"):
+        edit.add_packages(TEXT, "old", ["scipy"], None)
+    with pytest.raises(Refused, match="no environment new yet"):
+        edit.add_packages(TEXT, "new", [], None)
+
+
+def test_hub_yaml_is_changed_only_when_all_went_well(tmp_path):
+    path = tmp_path / "hub.yaml"
+    path.write_text(TEXT)
+    path.chmod(0o640)
+    with pytest.raises(Refused, match="no"), edit.tried(path, "hub: {}\n") as fresh:
+        assert fresh.read_text() == "hub: {}\n"
+        raise Refused("no")
+    assert path.read_text() == TEXT
+    with edit.tried(path, "hub: {}\n"):
+        pass
+    assert path.read_text() == "hub: {}\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]

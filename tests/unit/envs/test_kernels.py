@@ -1,0 +1,149 @@
+"""Which kernels somebody sees: hub.yaml's by permission, those he registered, and the environments in his home."""
+
+import json
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from jupyter_client.kernelspec import NoSuchKernel
+
+from hubwright.envs.kernels import BROKEN, FOLDER, OFFERED, KernelSpecs, own
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of one's own: where kernels are looked for is decided by the environment."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(folder / ".local/share/jupyter"))
+    monkeypatch.setenv(FOLDER, str(tmp_path / "shared"))
+    return folder
+
+
+def offer(tmp_path: Path, **displays: str) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(exist_ok=True)
+    (shared / OFFERED).write_text(json.dumps(displays))
+
+
+def build(tmp_path: Path, name: str) -> None:
+    kernel = tmp_path / "shared" / name / "current" / "kernel"
+    kernel.mkdir(parents=True)
+    spec = {"argv": [sys.executable, "{connection_file}"], "display_name": "of the build", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+
+
+def make_venv(prefix: Path, ipykernel: bool = True) -> Path:
+    venv.create(prefix, symlinks=True)
+    if ipykernel:
+        next(prefix.glob("lib/python3*/site-packages")).joinpath("ipykernel").mkdir()
+    return prefix
+
+
+def register(home: Path, name: str, argv: list[str]) -> None:
+    folder = home / ".local/share/jupyter/kernels" / name
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": name.title(), "language": "x"}))
+
+
+def shown() -> dict[str, str]:
+    return {name: one["spec"]["display_name"] for name, one in KernelSpecs().get_all_specs().items()}
+
+
+def test_without_anything_there_is_hubwrights_own_python(home):
+    assert shown() == {"python3": "Python 3 (ipykernel)"}
+
+
+def test_hub_yaml_decides_what_python3_is(home, tmp_path):
+    offer(tmp_path, default="Course", science="Science")
+    build(tmp_path, "default")
+    build(tmp_path, "science")
+    register(home, "python3", [sys.executable])
+    assert shown() == {"python3": "Course", "science": "Science", "own-python3": "Python3"}
+    assert KernelSpecs().get_kernel_spec("python3").resource_dir.endswith("default/current/kernel")
+
+
+def test_a_registered_python3_is_ones_own_and_not_the_default(home):
+    register(home, "python3", [sys.executable])
+    assert shown() == {"python3": "Python 3 (ipykernel)", "own-python3": "Python3"}
+
+
+def test_what_is_not_built_is_shown_with_the_reason(home, tmp_path):
+    offer(tmp_path, science="Science")
+    assert shown()["science"] == "Science: broken, it is not built yet"
+    assert KernelSpecs().get_kernel_spec("science").metadata[BROKEN] == "it is not built yet"
+
+
+def test_a_registered_kernel_whose_program_is_gone_says_so(home):
+    register(home, "julia", ["/nowhere/julia", "{connection_file}"])
+    register(home, "odd", [sys.executable])
+    (home / ".local/share/jupyter/kernels/odd/kernel.json").write_text("{")
+    assert shown()["julia"] == "Julia: broken, /nowhere/julia is gone"
+    assert "its kernel.json cannot be read" in shown()["odd"]
+
+
+def test_environments_in_the_home_are_found_and_named_by_their_folder(home):
+    make_venv(home / "mine")
+    make_venv(home / "projects" / ".venv")
+    make_venv(home / ".virtualenvs" / "Deep Learning")
+    conda = home / ".conda" / "envs" / "gpu"
+    make_venv(conda)
+    (conda / "pyvenv.cfg").unlink()
+    (conda / "conda-meta").mkdir()
+    (home / "projects" / "notes.txt").write_text("")
+    found = {kernel.name: kernel.spec for kernel in own(home)}
+    assert {name: spec.display_name for name, spec in found.items()} == {
+        "own-mine": "mine (~/mine)",
+        "own-projects": "projects (~/projects)",
+        "own-deep-learning": "Deep Learning (~/.virtualenvs/Deep Learning)",
+        "own-gpu": "gpu (~/.conda/envs/gpu)",
+    }
+    assert found["own-gpu"].env["CONDA_PREFIX"] == str(conda)
+    assert found["own-mine"].env["PATH"].startswith(f"{home}/mine/bin:")
+    assert found["own-mine"].argv[0] == f"{home}/mine/bin/python"
+
+
+def test_two_of_one_name_are_both_there(home):
+    make_venv(home / "mine")
+    make_venv(home / ".virtualenvs" / "mine")
+    assert [kernel.name for kernel in own(home)] == ["own-mine", "own-mine-2"]
+
+
+def test_an_environment_that_cannot_run_a_kernel_says_why(home):
+    make_venv(home / "bare", ipykernel=False)
+    gone = make_venv(home / "gone")
+    for name in ("python", "python3", f"python3.{sys.version_info[1]}"):
+        (gone / "bin" / name).unlink()
+    (gone / "bin" / "python").symlink_to("/usr/bin/python3.1")
+    told = {kernel.name: kernel.spec.metadata[BROKEN] for kernel in own(home)}
+    assert told == {
+        "own-bare": f"it has no ipykernel; install it with {home}/bare/bin/python -m pip install ipykernel",
+        "own-gone": "it has no Python: /usr/bin/python3.1 is gone",
+    }
+
+
+def test_links_and_unreadable_places_are_passed_by(home):
+    make_venv(home.parent / "elsewhere")
+    (home / "link").symlink_to(home.parent / "elsewhere")
+    (home / ".conda").mkdir()
+    (home / ".conda" / "envs").write_text("no folder")
+    assert list(own(home)) == []
+
+
+def test_a_home_of_many_folders_is_not_walked_to_the_end(home):
+    for number in range(500):
+        (home / f"a{number:03}").mkdir()
+    make_venv(home / "z")
+    assert list(own(home)) == []
+
+
+def test_what_is_made_meanwhile_is_there_at_once(home, tmp_path):
+    specs = KernelSpecs()
+    assert "science" not in specs.find_kernel_specs()
+    offer(tmp_path, science="Science")
+    build(tmp_path, "science")
+    assert specs.get_kernel_spec("science").display_name == "Science"
+    with pytest.raises(NoSuchKernel):
+        specs.get_kernel_spec("nonsense")
