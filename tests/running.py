@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -309,6 +311,16 @@ class Kernel:
 def _environment() -> dict[str, str]:
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "TERM") if name in os.environ}
     return {**keep, "LANG": "C.UTF-8"}
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Hold a process up while the test looks at what others do without it."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def port() -> int:

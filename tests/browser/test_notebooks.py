@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import APIResponse, Response, expect
 from tests.browser.conftest import Person
 from tests.conftest import Account
-from tests.running import Service
+from tests.running import Service, frozen
 
 from hubwright.proxy.pages import hub_silent, server_silent
 
@@ -222,16 +221,12 @@ def test_a_start_that_takes_long_has_a_page(
     someone, browser = account(), person(home_hub)
     page = browser.open("/")
     browser.sign_in(someone.name, someone.password)
-    fork_server = home_hub.part("fork-server")
     page.wait_for_selector("#start")
-    os.kill(fork_server, signal.SIGSTOP)
-    try:
+    with frozen(home_hub.part("fork-server")):
         page.click("#start", no_wait_after=True)
         expect(page.locator("h1")).to_have_text("Starting your server")
         expect(page.locator("#progress-message")).not_to_be_empty()
         browser.picture("spawn-pending")
-    finally:
-        os.kill(fork_server, signal.SIGCONT)
     browser.lab()
 
 

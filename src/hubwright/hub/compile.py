@@ -154,6 +154,8 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
         settings["public_url"] = site.public_url
     if hub.hub.landing == "home":
         settings["default_url"] = f"{site.base_url}hub/home"
+    if not hub.metrics.enabled:  # the pages do not ask, then
+        settings["template_vars"]["unmeasured"] = True
     return settings
 
 
