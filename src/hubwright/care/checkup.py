@@ -51,7 +51,7 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     for problem in apex.check(loaded.hub.static, site):
         yield loaded.place(problem)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
-        yield from map(loaded.place, check_profiles(loaded.hub.profiles, site))
+        yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
     for problem in branding.check(loaded.hub.hub, site, date.today()):
         yield loaded.place(problem)
     try:

@@ -91,6 +91,8 @@ class Container:
     memory: int | None = None
     cpu: float | None = None
     processes: int | None = None
+    disk: int | None = None
+    """Bytes that it may write outside of what is mounted."""
     reserved_memory: int | None = None
     reserved_cpu: float | None = None
     gpus: tuple[str, ...] = ()
@@ -159,6 +161,8 @@ class Container:
             host |= {"CpuPeriod": _PERIOD, "CpuQuota": max(1000, round(self.cpu * _PERIOD))}
         if self.processes:
             host["PidsLimit"] = self.processes
+        if self.disk:
+            host["StorageOpt"] = {"size": str(self.disk)}
         if self.gpus:
             wanted = {"Driver": "nvidia", "DeviceIDs": list(self.gpus), "Capabilities": [["gpu"]]}
             host["DeviceRequests"] = [wanted]

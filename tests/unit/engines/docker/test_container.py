@@ -132,7 +132,7 @@ def test_what_would_give_the_machine_away_is_refused(wrong: dict[str, object]) -
 
 
 def test_account_files_hold_the_user_in_place_of_who_has_the_name_or_id() -> None:
-    person = user.Person("ada", 1000, 1000, (("ada", 1000), ("lab", 2000)), "/home/ada")
+    person = user.Person("ada", 1000, 1000, (("ada", 1000), ("lab", 2000)), "/home/ada", "/home/ada")
     base = "root:x:0:0:root:/root:/bin/sh\njovyan:x:1000:100::/home/jovyan:/bin/sh\nada:x:7:7::/:/bin/sh\n"
     text = user.passwd_file(person, base, "/bin/bash")
     assert text == "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000:ada:/home/ada:/bin/bash\n"
