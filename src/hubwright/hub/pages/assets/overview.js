@@ -192,9 +192,10 @@ async function measure() {
   } catch (error) {
     note.hidden = false;
     say(note, `What is in use cannot be shown at the moment. ${error.message}`);
-    say(document.getElementById("empty"), "");
+    document.getElementById("measured").hidden = !usage; // empty boxes tell nothing
     throw error;
   }
+  document.getElementById("measured").hidden = false;
   note.hidden = !usage.warning;
   say(note, usage.warning || "");
   showMachine();
