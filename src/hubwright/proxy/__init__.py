@@ -18,8 +18,11 @@ __all__ = ["ENVIRONMENT", "LAB", "Descriptors", "configuration", "configure", "f
 def configure(site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of the proxy into `c`; the hub's own address is not among them."""
     c.setdefault("JupyterHub", {}).update(proxy_class="hubwright.proxy.caddy.CaddyProxy", cleanup_proxy=False)
-    if site.public_url.startswith("https:"):  # else the cookie against forged requests would go by HTTP, too
-        c["JupyterHub"].setdefault("tornado_settings", {})["cookie_options"] = {"secure": True}
+    # no other site's form or frame has our cookies with it; and none goes by HTTP where there is HTTPS
+    told: dict[str, Any] = {"samesite": "Lax"}
+    if site.public_url.startswith("https:"):
+        told["secure"] = True
+    c["JupyterHub"].setdefault("tornado_settings", {})["cookie_options"] = told
     c.setdefault("CaddyProxy", {}).update(
         routes=str(site.routes), servers=str(site.servers), base_url=site.base_url, should_start=False
     )
