@@ -14,18 +14,11 @@ from tests.running import Service, frozen
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 
-expect.set_options(timeout=20_000)
-
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415478da63d8b2650b000438020b"
     "5e1e4a620000000049454e44ae426082"
 )
 WORK = "b = bytearray(2**27)\nimport time\nend = time.time() + 90\nwhile time.time() < end: sum(range(20000))"
-
-
-@pytest.fixture(scope="module")
-def admin(module_account: Callable[..., Account]) -> Account:
-    return module_account()
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +41,7 @@ profiles:
 
 def enter(hub: Service, someone: Account, person: Callable[[Service], Person]) -> tuple[Person, Page]:
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your servers")
     return browser, page
 
@@ -183,8 +175,7 @@ def test_a_failure_tells_the_cause_the_log_and_an_admin_more(
     browser.picture("home-failed")
 
     boss = person(hub)
-    boss.open("/")
-    boss.sign_in(admin.name, admin.password)
+    boss.enter(admin)
     expect(boss.page.locator("h1")).to_have_text("Your servers")
     boss.open(f"/hub/spawn-pending/{someone.name}")
     boss.page.get_by_text("For admins").click()
@@ -224,8 +215,7 @@ profiles:
   default: {{sizes: [Small, Large]}}
 """).up()
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(boss.name, boss.password)
+    page = browser.enter(boss)
     expect(page.locator("h1")).to_have_text("Your server")
     expect(page.locator(".hw-machine")).to_have_count(0)
     expect(page.get_by_role("link", name="Overview")).to_have_count(0)

@@ -83,8 +83,7 @@ def test_core_files_have_one_address_for_everybody(
     scripts = []
     for someone in (account(), account()):
         browser = person(hub)
-        browser.open("/")
-        browser.sign_in(someone.name, someone.password)
+        browser.enter(someone)
         page = browser.lab()
         own = [url for url in browser.asked if "/static/lab/" in url]
         assert own == []
@@ -130,9 +129,7 @@ def test_a_start_that_fails_says_why(
     hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
     someone, browser = account(home=False), person(hub)
-    browser.open("/")
-    browser.sign_in(someone.name, someone.password)
-    page = browser.page
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your server did not start")
     expect(page.locator(".hw-reason")).to_contain_text(str(someone.home))
     expect(page.locator("#again")).to_be_visible()
@@ -148,8 +145,7 @@ def test_servers_with_names(
 ) -> None:
     """Made, opened, stopped, started and deleted on the page that people land on."""
     someone, browser = account(), person(home_hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your servers")
     assert home_hub.server(someone.name) == {}
 
@@ -190,8 +186,7 @@ def test_pages_of_the_hub(
     home_hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
     someone, browser = account(), person(home_hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your servers")
     browser.open("/hub/token")
     page.fill("#token-note", "my script")
@@ -219,8 +214,7 @@ def test_a_start_that_takes_long_has_a_page(
 ) -> None:
     """It says what it waits for and turns into JupyterLab by itself."""
     someone, browser = account(), person(home_hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     page.wait_for_selector("#start")
     with frozen(home_hub.part("fork-server")):
         page.click("#start", no_wait_after=True)

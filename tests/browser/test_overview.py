@@ -12,15 +12,8 @@ from tests.running import Service, frozen
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 
-expect.set_options(timeout=20_000)
-
 WORK = "while True: sum(range(20000))"
 HOLD = "b = bytearray(b'x') * 400_000_000"
-
-
-@pytest.fixture(scope="module")
-def admin(module_account: Callable[..., Account]) -> Account:
-    return module_account()
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +49,7 @@ def test_everybody_in_the_order_one_asks_for(
 
     wait_until(kept, 60)
     browser = person(hub)
-    browser.open("/")
-    browser.sign_in(admin.name, admin.password)
+    browser.enter(admin)
     expect(browser.page.locator("h1")).to_have_text("Your servers")
     page = browser.page
     page.get_by_role("link", name="Overview").click()
@@ -101,8 +93,7 @@ def test_only_an_admin_sees_it(
 ) -> None:
     someone = account()
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your servers")
     expect(page.get_by_role("link", name="Overview")).to_have_count(0)
     browser.open("/hub/overview")
@@ -112,8 +103,7 @@ def test_only_an_admin_sees_it(
 
 def test_it_says_when_nothing_is_measured(hub: Service, admin: Account, person: Callable[[Service], Person]) -> None:
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(admin.name, admin.password)
+    page = browser.enter(admin)
     expect(page.locator("#machine-note")).to_contain_text("here")
     note = page.locator("#note")
     with frozen(hub.part("metrics")):

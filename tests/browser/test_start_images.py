@@ -67,8 +67,7 @@ def pharma(docker_service: Callable[..., Service]) -> Service:  # noqa: F811
 
 def enter(hub: Service, someone: Account, person: Callable[[Service], Person]) -> Person:
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     page.wait_for_url("**/hub/**")
     browser.open(f"/hub/spawn/{someone.name}")
     return browser
