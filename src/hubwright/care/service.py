@@ -73,7 +73,7 @@ def check(loaded: Loaded, site: Site) -> None:
     hub = loaded.hub
     found = [*AUTH.of(hub.auth).check(hub.auth, site), *ENGINES.of(hub.engine).check(hub.engine, site)]
     found += [*https_of(hub.https).check(hub.https, site), *apex.check(hub.static, site)]
-    found += branding.check(hub.hub, site, date.today())
+    found += [*branding.check(hub.hub, site, date.today()), *proxy.check(hub.extra)]
     _refuse(loaded, found)
 
 

@@ -285,7 +285,7 @@ def _answer(status: int | str, body: str, *, html: bool = False) -> dict[str, An
         "Cache-Control": ["no-store"],
     }
     if html:
-        headers["Content-Security-Policy"] = ["default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"]
+        headers["Content-Security-Policy"] = ["default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"]
     return {"handler": "static_response", "status_code": str(status), "headers": headers, "body": body}
 
 
