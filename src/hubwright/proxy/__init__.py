@@ -14,7 +14,17 @@ from hubwright.proxy.static import LAB, publish, sweep
 ENVIRONMENT = {"GOGC": "400"}
 """What Caddy's process gets besides PATH and HOME: its heap is a few MB, so collecting it less often is nearly free."""
 
-__all__ = ["ENVIRONMENT", "LAB", "Descriptors", "check", "configuration", "configure", "first_scripts", "publish", "sweep"]
+__all__ = [
+    "ENVIRONMENT",
+    "LAB",
+    "Descriptors",
+    "check",
+    "configuration",
+    "configure",
+    "first_scripts",
+    "publish",
+    "sweep",
+]
 
 
 _CANNOT = {
