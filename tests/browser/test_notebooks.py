@@ -18,6 +18,12 @@ pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 
 expect.set_options(timeout=20_000)
 
+_KEPT = """async () => {
+    const state = async () => (await navigator.serviceWorker.getRegistration("/user/"))?.active?.state;
+    while (await state() !== "activated") await new Promise((done) => setTimeout(done, 50));
+}"""
+_WAYS = """performance.getEntriesByType("resource")
+    .filter((one) => one.name.includes("/hubwright/lab/")).map((one) => one.deliveryType)"""
 HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
 
 
@@ -108,6 +114,27 @@ def test_core_files_have_one_address_for_everybody(
         page.wait_for_timeout(100)
     assert typed.read_text() == "42\n"
     browser.picture("terminal", themes=False)
+
+
+def test_the_browser_keeps_jupyterlab_s_scripts_compiled(
+    hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    """They are there when somebody has logged in; a browser that has lost them loads them as before."""
+    someone, browser = account(), person(hub)
+    page = browser.open("/")
+    page.evaluate(_KEPT)
+    browser.sign_in(someone.name, someone.password)
+    browser.lab()
+    assert page.evaluate("navigator.serviceWorker.controller.scriptURL") == f"{hub.url}/hubwright/worker.js"
+    ways = page.evaluate(_WAYS)
+    assert len(ways) > 20 and ways.count("cache-storage") > 0.9 * len(ways)
+
+    page.evaluate("caches.keys().then((names) => Promise.all(names.map((name) => caches.delete(name))))")
+    page.goto("about:blank")
+    browser.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+    browser.open(f"/user/{someone.name}/lab")
+    browser.lab()
+    assert "cache-storage" not in page.evaluate(_WAYS)
 
 
 def test_memory_that_runs_out_is_told_in_words(
