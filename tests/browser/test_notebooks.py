@@ -91,7 +91,7 @@ def test_core_files_have_one_address_for_everybody(
         browser = person(hub)
         browser.enter(someone)
         page = browser.lab()
-        own = [url for url in browser.asked if "/static/lab/" in url]
+        own = [url for url in browser.asked if "/static/lab/" in url or "/lab/extensions/" in url]
         assert own == []
         scripts.append({url for url in browser.asked if "/hubwright/lab/" in url})
     assert any(re.search(r"/hubwright/lab/[0-9a-f]{16}/main\.", url) for url in scripts[0])

@@ -8,7 +8,7 @@ from typing import Any
 from hubwright.errors import Problem
 from hubwright.fields import Site
 from hubwright.proxy.configuration import Descriptors, configuration
-from hubwright.proxy.scripts import first as first_scripts
+from hubwright.proxy.scripts import of_every_page as first_scripts
 from hubwright.proxy.static import LAB, publish, sweep
 
 ENVIRONMENT = {"GOGC": "400"}
