@@ -14,12 +14,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.slowness import SLOWNESS
+
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs root: run ./test as root")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give tests on a slow machine longer."""
+    if SLOWNESS > 1:
+        for item in items:
+            mark = item.get_closest_marker("timeout")
+            seconds = float(mark.args[0] if mark else config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(seconds * SLOWNESS), append=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -122,7 +133,7 @@ def _owner(path: Path) -> int:
 
 def _run(*argv: str, text: str = "", check: bool = True) -> None:
     for attempt in range(10):
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60 * SLOWNESS)
         if done.returncode == 0 or "lock" not in done.stderr:
             break
         time.sleep(0.2 * (attempt + 1))  # another test, or apt, holds /etc/passwd
@@ -131,8 +142,8 @@ def _run(*argv: str, text: str = "", check: bool = True) -> None:
 
 
 def wait_until(true: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until `true()` holds; fails, naming it, when it does not within `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Wait until `true()` holds; fails, naming it, when it does not within `seconds` (more on a slow machine)."""
+    deadline = time.monotonic() + seconds * SLOWNESS
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {true}"
         time.sleep(0.05)

@@ -11,12 +11,16 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import websocket
+
+from tests.slowness import SLOWNESS
 
 PREFIX = Path(sys.prefix)
 
@@ -65,7 +69,12 @@ class Service:
 
     def cli(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, timeout=90, env=self.env(), **self.identity()
+            self.command(*words),
+            capture_output=True,
+            text=True,
+            timeout=90 * SLOWNESS,
+            env=self.env(),
+            **self.identity(),
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -92,7 +101,7 @@ class Service:
             **self.identity(),
         )
         out.close()
-        deadline = time.monotonic() + wait
+        deadline = time.monotonic() + wait * SLOWNESS
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise Died(f"hubwright up did not come up:\n{self.output()}\n{self.logs()}")
@@ -101,7 +110,7 @@ class Service:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/hub/login", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/hub/login", timeout=5 * SLOWNESS).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -116,7 +125,7 @@ class Service:
         assert self.process
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(wait)
+        return self.process.wait(wait * SLOWNESS)
 
     def clean(self) -> None:
         """End everything, also what an `up` that was killed left."""
@@ -148,7 +157,7 @@ class Service:
     def api(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
         """Ask the hub's API as the command line does."""
         more.setdefault("headers", self.admin())
-        return httpx.request(method, f"{self.url}/hub/api{path}", json=body, timeout=60, **more)
+        return httpx.request(method, f"{self.url}/hub/api{path}", json=body, timeout=60 * SLOWNESS, **more)
 
     def add_user(self, user: str) -> None:
         answer = self.api("POST", f"/users/{user}")
@@ -161,7 +170,7 @@ class Service:
         path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
         answer = self.api("POST", path, {} if body is None else body)
         assert answer.status_code in (201, 202), f"{answer.status_code} {answer.text}\n{self.logs()}"
-        deadline = time.monotonic() + wait
+        deadline = time.monotonic() + wait * SLOWNESS
         while not (model := self.server(user, server)).get("ready"):
             assert model.get("pending"), f"the server did not start: {model}\n{self.logs()}"
             assert time.monotonic() < deadline, f"not ready: {model}\n{self.logs()}"
@@ -175,7 +184,7 @@ class Service:
 
     def settle(self, user: str, server: str) -> None:
         """Wait until a hub that has just started has looked at a server it knows."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30 * SLOWNESS
         while self.server(user, server).get("pending") == "check":
             assert time.monotonic() < deadline, self.logs()
             time.sleep(0.05)
@@ -185,7 +194,7 @@ class Service:
         path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
         answer = self.api("DELETE", path)
         assert answer.status_code in (202, 204), answer.text
-        deadline = time.monotonic() + wait
+        deadline = time.monotonic() + wait * SLOWNESS
         while self.server(user, server):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -200,7 +209,7 @@ class Service:
         from hubwright.errors import NotRunning
         from hubwright.machine import wire
 
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30 * SLOWNESS
         while True:
             try:
                 return list(wire.call(self.run / "fork.sock", {"op": "list"})["servers"])
@@ -231,7 +240,7 @@ class Notebook:
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"token {token or self.service.token(self.user)}"}
         return httpx.request(
-            method, f"{self.service.url}{self.base}{path}", json=body, headers=headers, timeout=60, **more
+            method, f"{self.service.url}{self.base}{path}", json=body, headers=headers, timeout=60 * SLOWNESS, **more
         )
 
     def kernel(self, name: str = "python3") -> Kernel:
@@ -246,7 +255,7 @@ class Notebook:
     def socket(self, path: str, token: str | None = None) -> websocket.WebSocket:
         url = f"{self.service.url}{self.base}{path}".replace("http", "ws", 1)
         header = [f"Authorization: token {token or self.service.token(self.user)}"]
-        self.service.sockets.append(websocket.create_connection(url, header=header, timeout=60))
+        self.service.sockets.append(websocket.create_connection(url, header=header, timeout=60 * SLOWNESS))
         return self.service.sockets[-1]
 
 
@@ -309,6 +318,16 @@ class Kernel:
 def _environment() -> dict[str, str]:
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "TERM") if name in os.environ}
     return {**keep, "LANG": "C.UTF-8"}
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Hold a process up while the test looks at what others do without it."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def port() -> int:

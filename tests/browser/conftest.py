@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 from bench.chromium import FLAGS
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
+from tests.conftest import Account
 from tests.integration.conftest import service  # noqa: F401 (a fixture)
 from tests.running import Service
 
 PICTURES = Path(__file__).parents[2] / "artifacts" / "browser"
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 390, "height": 844}
+
+expect.set_options(timeout=20_000)
 
 
 @dataclass
@@ -42,6 +45,11 @@ class Person:
         self.page.fill("input[name=password]", password)
         self.page.press("input[name=password]", "Enter")
         return self.page
+
+    def enter(self, someone: Account) -> Page:
+        """Go to the address that people know, and log in."""
+        self.open("/")
+        return self.sign_in(someone.name, someone.password)
 
     def lab(self) -> Page:
         """Wait until JupyterLab can be used."""
@@ -108,6 +116,12 @@ def chromium() -> str:
     found = shutil.which("chromium")
     assert found, "Chromium is missing: apt-get install chromium"
     return found
+
+
+@pytest.fixture(scope="module")
+def admin(module_account: Callable[..., Account]) -> Account:
+    """Whom the hub of a module names as an admin."""
+    return module_account()
 
 
 @pytest.fixture

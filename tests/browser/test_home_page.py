@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import time
 from collections.abc import Callable
 
@@ -12,22 +10,15 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import Person
 from tests.conftest import Account
-from tests.running import Service
+from tests.running import Service, frozen
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
-
-expect.set_options(timeout=20_000)
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415478da63d8b2650b000438020b"
     "5e1e4a620000000049454e44ae426082"
 )
 WORK = "b = bytearray(2**27)\nimport time\nend = time.time() + 90\nwhile time.time() < end: sum(range(20000))"
-
-
-@pytest.fixture(scope="module")
-def admin(module_account: Callable[..., Account]) -> Account:
-    return module_account()
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +41,7 @@ profiles:
 
 def enter(hub: Service, someone: Account, person: Callable[[Service], Person]) -> tuple[Person, Page]:
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your servers")
     return browser, page
 
@@ -152,17 +142,13 @@ def test_a_start_tells_how_far_it_is_and_can_be_stopped(
     browser, page = enter(hub, someone, person)
     page.click("#start")
     page.wait_for_selector("input[name=size]:checked")
-    fork_server = hub.part("fork-server")
-    os.kill(fork_server, signal.SIGSTOP)
-    try:
+    with frozen(hub.part("fork-server")):
         page.click("#go", no_wait_after=True)
         expect(page.locator("#progress-message")).to_contain_text("Starting your server with up to 1G of memory.")
         expect(page.locator("#progress-log li")).to_have_count(2)
         expect(page.locator("#told")).not_to_be_empty()
         expect(page.locator("#elapsed")).to_contain_text("for ")
         browser.picture("pending")
-    finally:
-        os.kill(fork_server, signal.SIGCONT)
     browser.lab()
     assert "spawn-pending" not in page.url
 
@@ -189,8 +175,7 @@ def test_a_failure_tells_the_cause_the_log_and_an_admin_more(
     browser.picture("home-failed")
 
     boss = person(hub)
-    boss.open("/")
-    boss.sign_in(admin.name, admin.password)
+    boss.enter(admin)
     expect(boss.page.locator("h1")).to_have_text("Your servers")
     boss.open(f"/hub/spawn-pending/{someone.name}")
     boss.page.get_by_text("For admins").click()
@@ -204,14 +189,46 @@ def test_the_page_works_without_the_metrics(
 ) -> None:
     someone = account()
     hub.start(someone.name)
+    with frozen(hub.part("metrics")):
+        browser, page = enter(hub, someone, person)
+        expect(page.locator("#machine-note")).to_contain_text("cannot be shown at the moment")
+        expect(page.locator(".hw-state")).to_have_text("Running")
+        browser.picture("home-away")
+        page.click("#stop")
+        expect(page.locator(".hw-state")).to_have_text("Not running")
+    expect(page.locator("#machine-note")).to_contain_text("here", timeout=60_000)
+    browser.forget("503 .*/usage")
+
+
+def test_nothing_is_asked_where_nothing_is_measured(
+    service: Callable[..., Service], account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    """Neither numbers nor room for them, and not an error in the console."""
+    boss = account()
+    hub = service(f"""\
+hub: {{listen: "127.0.0.1:{{port}}", landing: home, admins: [{boss.name}]}}
+auth: {{kind: pam, allow: all}}
+engine: {{kind: local}}
+metrics: {{enabled: false}}
+profiles:
+  sizes: {{Small: {{cpu: 0.5, memory: 1G}}, Large: {{cpu: 1, memory: 2G}}}}
+  default: {{sizes: [Small, Large]}}
+""").up()
     browser = person(hub)
-    page = browser.page
-    page.route("**/hub/api/hubwright/usage*", lambda route: route.fulfill(status=503, body="{}"))
-    browser.open("/")
-    browser.sign_in(someone.name, someone.password)
-    expect(page.locator("#machine-note")).to_contain_text("cannot be shown at the moment")
+    page = browser.enter(boss)
+    expect(page.locator("h1")).to_have_text("Your server")
+    expect(page.locator(".hw-machine")).to_have_count(0)
+    expect(page.get_by_role("link", name="Overview")).to_have_count(0)
+    browser.picture("home-unmeasured")
+    page.click("#start")
+    expect(page.locator("input[name=size]:checked")).to_have_value("Small")
+    expect(page.locator(".hw-machine")).to_be_hidden()
+    browser.picture("start-unmeasured")
+    page.click("#go")
+    browser.lab()
+    browser.open("/hub/home")
     expect(page.locator(".hw-state")).to_have_text("Running")
-    browser.picture("home-away")
-    page.click("#stop")
-    expect(page.locator(".hw-state")).to_have_text("Not running")
-    browser.forget("503")
+    assert not [url for url in browser.asked if "hubwright/usage" in url]
+    browser.open("/hub/overview")
+    expect(page.locator("main")).to_contain_text("metrics.enabled is false")
+    browser.forget("404")

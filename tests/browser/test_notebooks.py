@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import APIResponse, Response, expect
 from tests.browser.conftest import Person
 from tests.conftest import Account
-from tests.running import Service
+from tests.running import Service, frozen
 
 from hubwright.proxy.pages import hub_silent, server_silent
 
@@ -19,6 +18,12 @@ pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 
 expect.set_options(timeout=20_000)
 
+_KEPT = """async () => {
+    const state = async () => (await navigator.serviceWorker.getRegistration("/user/"))?.active?.state;
+    while (await state() !== "activated") await new Promise((done) => setTimeout(done, 50));
+}"""
+_WAYS = """performance.getEntriesByType("resource")
+    .filter((one) => one.name.includes("/hubwright/lab/")).map((one) => one.deliveryType)"""
 HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
 
 
@@ -84,10 +89,9 @@ def test_core_files_have_one_address_for_everybody(
     scripts = []
     for someone in (account(), account()):
         browser = person(hub)
-        browser.open("/")
-        browser.sign_in(someone.name, someone.password)
+        browser.enter(someone)
         page = browser.lab()
-        own = [url for url in browser.asked if "/static/lab/" in url]
+        own = [url for url in browser.asked if "/static/lab/" in url or "/lab/extensions/" in url]
         assert own == []
         scripts.append({url for url in browser.asked if "/hubwright/lab/" in url})
     assert any(re.search(r"/hubwright/lab/[0-9a-f]{16}/main\.", url) for url in scripts[0])
@@ -112,6 +116,27 @@ def test_core_files_have_one_address_for_everybody(
     browser.picture("terminal", themes=False)
 
 
+def test_the_browser_keeps_jupyterlab_s_scripts_compiled(
+    hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    """They are there when somebody has logged in; a browser that has lost them loads them as before."""
+    someone, browser = account(), person(hub)
+    page = browser.open("/")
+    page.evaluate(_KEPT)
+    browser.sign_in(someone.name, someone.password)
+    browser.lab()
+    assert page.evaluate("navigator.serviceWorker.controller.scriptURL") == f"{hub.url}/hubwright/worker.js"
+    ways = page.evaluate(_WAYS)
+    assert len(ways) > 20 and ways.count("cache-storage") > 0.9 * len(ways)
+
+    page.evaluate("caches.keys().then((names) => Promise.all(names.map((name) => caches.delete(name))))")
+    page.goto("about:blank")
+    browser.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+    browser.open(f"/user/{someone.name}/lab")
+    browser.lab()
+    assert "cache-storage" not in page.evaluate(_WAYS)
+
+
 def test_memory_that_runs_out_is_told_in_words(
     hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
@@ -131,9 +156,7 @@ def test_a_start_that_fails_says_why(
     hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
     someone, browser = account(home=False), person(hub)
-    browser.open("/")
-    browser.sign_in(someone.name, someone.password)
-    page = browser.page
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your server did not start")
     expect(page.locator(".hw-reason")).to_contain_text(str(someone.home))
     expect(page.locator("#again")).to_be_visible()
@@ -149,8 +172,7 @@ def test_servers_with_names(
 ) -> None:
     """Made, opened, stopped, started and deleted on the page that people land on."""
     someone, browser = account(), person(home_hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your servers")
     assert home_hub.server(someone.name) == {}
 
@@ -191,8 +213,7 @@ def test_pages_of_the_hub(
     home_hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
     someone, browser = account(), person(home_hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     expect(page.locator("h1")).to_have_text("Your servers")
     browser.open("/hub/token")
     page.fill("#token-note", "my script")
@@ -220,18 +241,13 @@ def test_a_start_that_takes_long_has_a_page(
 ) -> None:
     """It says what it waits for and turns into JupyterLab by itself."""
     someone, browser = account(), person(home_hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
-    fork_server = home_hub.part("fork-server")
+    page = browser.enter(someone)
     page.wait_for_selector("#start")
-    os.kill(fork_server, signal.SIGSTOP)
-    try:
+    with frozen(home_hub.part("fork-server")):
         page.click("#start", no_wait_after=True)
         expect(page.locator("h1")).to_have_text("Starting your server")
         expect(page.locator("#progress-message")).not_to_be_empty()
         browser.picture("spawn-pending")
-    finally:
-        os.kill(fork_server, signal.SIGCONT)
     browser.lab()
 
 

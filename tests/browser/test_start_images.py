@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,11 @@ from tests.integration.docker.daemon import SKELETON, Dockerd
 from tests.integration.docker.registry import registry
 from tests.running import Service
 
+from hubwright.config.load import load
+
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(300)]
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "pharma-docker.yaml"
 HOSTILE = 'Py <img src=x onerror="throw 1">'
 HELP = '</label><script>throw 2</script> "quoted" & {{ user.name }} ${1+1} <b onclick=alert(1)>bold</b>'
 
@@ -43,10 +48,26 @@ def hub(docker_service: Callable[..., Service], slow: str) -> Service:  # noqa: 
     return docker_service({"profiles": profiles, "hub": landing}, pull="missing").up(wait=90)
 
 
+@pytest.fixture(scope="module")
+def pharma(docker_service: Callable[..., Service]) -> Service:  # noqa: F811
+    """What the example offers the group modelling, without the folders and images that only its machine has."""
+    example = load(EXAMPLE).hub.model_dump(mode="json", exclude_none=True)
+    profiles = example["profiles"]
+    default = {**profiles["default"], **profiles["groups"]["modelling"]}
+    offered = {
+        "sizes": profiles["sizes"],
+        "images": {name: {**image, "image": SKELETON} for name, image in profiles["images"].items()},
+        "default": {key: default[key] for key in ("sizes", "images", "reserve", "servers", "total")},
+    }
+    section = {key: example["hub"][key] for key in ("name", "landing", "logo", "message")}
+    made = docker_service({"profiles": offered, "hub": {**section, "listen": "127.0.0.1:@PORT@"}}, pull="missing")
+    shutil.copy(EXAMPLE.with_name(section["logo"]), made.folder)
+    return made.up(wait=90)
+
+
 def enter(hub: Service, someone: Account, person: Callable[[Service], Person]) -> Person:
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     page.wait_for_url("**/hub/**")
     browser.open(f"/hub/spawn/{someone.name}")
     return browser
@@ -93,3 +114,21 @@ def test_a_pull_is_told_on_the_page_that_waits(
     browser.picture("start-pulling", themes=False)
     page.wait_for_url(re.compile(rf"/user/{someone.name}/"))
     assert hub.server(someone.name)["ready"]
+
+
+def test_a_group_chooses_among_the_sizes_and_images_of_the_example(
+    pharma: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    someone = account()
+    browser = enter(pharma, someone, person)
+    page = browser.page
+    expect(page.locator("input[name=size]:checked")).to_have_value("Normal")
+    expect(page.locator("input[name=size]")).to_have_count(5)
+    expect(page.get_by_text("For work that must be repeated as it was.")).to_be_visible()
+    expect(page.locator(".hw-machine .hw-now").first).to_contain_text(" of ")
+    browser.picture("start-pharma")
+    page.get_by_label("Tiny").check()
+    page.locator("input[name=image]").last.check(force=True)
+    page.click("#go")
+    page.wait_for_url(re.compile(rf"/user/{someone.name}/"))
+    assert pharma.server(someone.name)["user_options"] == {"size": "Tiny", "image": "Conda, last year's"}

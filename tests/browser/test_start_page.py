@@ -14,8 +14,6 @@ from tests.running import Service
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 
-expect.set_options(timeout=20_000)
-
 GB = 2**30
 
 
@@ -61,8 +59,7 @@ profiles:
 
 def enter(hub: Service, someone: Account, person: Callable[[Service], Person]) -> tuple[Person, Page]:
     browser = person(hub)
-    page = browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    page = browser.enter(someone)
     page.wait_for_url("**/hub/**")
     return browser, page
 

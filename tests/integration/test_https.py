@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.certificates import locked, make
 from tests.conftest import Account, wait_until
+from tests.encrypted import Encrypted
 from tests.running import Died, Service
 
 from hubwright.proxy.https.certificate import Pair
@@ -31,28 +30,6 @@ hub:
 auth: {kind: pam, allow: all}
 https: {kind: self_made}
 """
-
-
-@dataclass
-class Encrypted(Service):
-    """A service by HTTPS; `trust` is the file by which its certificate is known."""
-
-    trust: Path = Path()
-
-    @property
-    def url(self) -> str:
-        return f"https://localhost:{self.port}"
-
-    def answers(self) -> bool:
-        return self.trust.exists() and super().answers()
-
-    def handshake(self) -> bytes:
-        """Return the certificate that a client is shown, whoever signed it."""
-        with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=5) as plain,
-            ssl._create_unverified_context().wrap_socket(plain, server_hostname="localhost") as connection,
-        ):
-            return connection.getpeercert(binary_form=True) or b""
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -38,14 +39,14 @@ class Renewal:
         self._due = 0.0
         self._wrong_since = 0.0
         self._told = ""
-        self._late = False
-        """Whether Caddy may run with an older one than the file holds."""
+        self._given: float | None = None
+        """When the file was written that Caddy may not have read yet, in clock ticks since boot."""
 
     def begin(self, site: Site) -> None:
         """Put the certificate where Caddy reads it; `HubwrightError` when there is none that can be used."""
         self._site = site
         self._seen = self._look()
-        self._late = self._renew(self._kind.pair(self._loaded.hub.https, site))
+        self._renew(self._kind.pair(self._loaded.hub.https, site))
         self._due = time.monotonic() + _DAY
         self._warn()
         if authority := self._kind.serving(self._loaded.hub.https, site).authority:
@@ -64,13 +65,13 @@ class Renewal:
                 self._fail(error, seen)
                 return
             self._wrong_since, self._told, self._seen = 0.0, "", seen
-            self._late = self._late or fresh
             self._warn()
             if fresh:
                 self._voice.say("Took the new certificate.")
-        if self._late and caddy is not None and caddy.alive():
-            caddy.signal(signal.SIGUSR1)
-            self._late = False
+        if self._given is not None and caddy is not None and caddy.alive():
+            if caddy.started <= self._given:  # a later one has read it
+                caddy.signal(signal.SIGUSR1)
+            self._given = None
 
     def _renew(self, pair: Pair | None) -> bool:
         """Give Caddy a certificate; whether it is another than before."""
@@ -84,6 +85,7 @@ class Renewal:
         if deployed(self._site) == pair:
             return False
         deploy(pair, self._site)
+        self._given = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
         return True
 
     def _warn(self) -> None:

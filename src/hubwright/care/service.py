@@ -75,7 +75,7 @@ def check(loaded: Loaded, site: Site) -> None:
     hub = loaded.hub
     found = [*AUTH.of(hub.auth).check(hub.auth, site), *ENGINES.of(hub.engine).check(hub.engine, site)]
     found += [*https_of(hub.https).check(hub.https, site), *apex.check(hub.static, site)]
-    found += branding.check(hub.hub, site, date.today())
+    found += [*branding.check(hub.hub, site, date.today()), *proxy.check(hub.extra)]
     _refuse(loaded, found)
 
 
@@ -119,7 +119,7 @@ def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal, listeners
     voice.wait("")
     _tell_static(site, static)
     told[HUB] = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True)
-    scripts = [static + name for name in proxy.first_scripts(site.prefix / proxy.LAB)]
+    scripts = [static + name for name in proxy.first_scripts(site.prefix)]
     serving = replace(https_of(hub.https).serving(hub.https, site), apex=apex.apex_of(hub.static, site))
     described = proxy.configuration(site, listeners, serving, scripts)
     told[CADDY] = write_file(site, "caddy.json", described, for_hub_only=True)

@@ -13,6 +13,7 @@ from hubwright.care import ground
 from hubwright.care.listeners import open_listeners
 from hubwright.care.log import bound, last_lines
 from hubwright.care.part import Part
+from hubwright.care.patience import Patience
 from hubwright.care.pulse import Pulse
 from hubwright.care.signals import Requests, adopt_orphans
 from hubwright.care.voice import Voice
@@ -26,8 +27,6 @@ FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB = "fork-server", "account-helper", "cadd
 METRICS, ROSTER = "metrics", "roster"
 NOTEBOOKS = "notebooks"
 LEDGER = "parts.json"
-_START = 90.0
-"""Seconds a start may take before it counts as failed."""
 _QUIET = 2.0
 """Seconds after which a wait is told."""
 _GRACE = 5.0
@@ -129,8 +128,8 @@ def _run(run: _Run, keep: bool) -> None:
 
 
 def _await_start(run: _Run, parts: Sequence[Part]) -> None:
-    """Wait until every part is ready and the page answers, or until somebody stops it."""
-    began = time.monotonic()
+    """Wait until every part is ready and the page answers, or until somebody stops it; at most as long as they work."""
+    patience = Patience()
     vital = [part for part in parts if part.vital]
     pending = list(vital)
     stuck: list[Part] = []
@@ -138,20 +137,26 @@ def _await_start(run: _Run, parts: Sequence[Part]) -> None:
     def done() -> bool:
         pending[:] = [part for part in pending if not part.ready()]
         stuck[:] = [part for part in vital if run.watch.looping(part.name)]
-        if time.monotonic() - began > _QUIET:
+        if patience.waited > _QUIET:
             names = ", ".join(part.name for part in pending) or "login page"
-            run.voice.wait(f"Waiting for {names} ({time.monotonic() - began:.0f} s)")
+            run.voice.wait(f"Waiting for {names} ({patience.waited:.0f} s)")
         return bool(run.requests.stops or stuck or (not pending and run.service.answers(run.site)))
 
-    finished = run.watch.until(done, _START)
+    while not (finished := done()) and not patience.over(_spent(run, vital)):
+        run.watch.step(0.05)
     run.voice.wait("")
     if run.requests.stops or (finished and not stuck):
         return
     before_the_page = [part for part in vital if part.name == CADDY]
     failed = [*stuck, *pending, *before_the_page, vital[-1]][0]
-    why = "fails again and again" if stuck else f"was not ready after {_START:g} s"
+    why = "fails again and again" if stuck else f"was not ready after {patience.waited:.0f} s"
     lines = "".join(f"\n  {line}" for line in last_lines(failed.log, 12))
     raise NotRunning(f"The {failed.name} {why}. Its log, {failed.log}, ends:{lines}")
+
+
+def _spent(run: _Run, parts: Sequence[Part]) -> float:
+    """Return the seconds of processor time that parts have taken."""
+    return sum(process.spent for part in parts if (process := run.watch.process(part.name)) is not None)
 
 
 def _stop(run: _Run, *, keep: bool) -> None:

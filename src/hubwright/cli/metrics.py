@@ -9,8 +9,7 @@ import typer
 
 from hubwright.care.hub_api import HubApi
 from hubwright.cli.options import ConfigOption, StateOption, resolve
-from hubwright.errors import Refused
-from hubwright.fields import parse_duration
+from hubwright.cli.token import lasting
 
 app = typer.Typer(help="Hand the metrics to Prometheus and Grafana.", no_args_is_help=True, rich_markup_mode="rich")
 SCOPE = "read:metrics"
@@ -42,11 +41,6 @@ def token(
 
       curl -H "Authorization: token $(hubwright metrics token alice)" http://127.0.0.1:8000/hub/api/hubwright/prometheus
     """
-    try:
-        seconds = None if expires == "never" else parse_duration(expires)
-    except ValueError as error:
-        raise Refused(str(error), where="--expires") from None
-    if seconds is not None and seconds < 1:
-        raise Refused("must be at least a second.", where="--expires")
+    seconds = lasting(expires)
     _, site = resolve(config, state)
     print(HubApi(site).make_token(admin, seconds, "hubwright metrics token", [SCOPE]))

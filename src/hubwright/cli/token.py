@@ -26,11 +26,21 @@ def token(
 
       curl -H "Authorization: token $(hubwright token alice)" http://127.0.0.1:8000/hub/api/user
     """
+    seconds = lasting(expires)
+    _, site = resolve(config, state)
+    print(HubApi(site).make_token(user, seconds, "hubwright token"))
+
+
+def lasting(expires: str) -> float | None:
+    """Return the seconds that a token holds by `--expires`, None for ever.
+
+    Raises:
+        Refused: no duration, or less than a second.
+    """
     try:
         seconds = None if expires == "never" else parse_duration(expires)
     except ValueError as error:
         raise Refused(str(error), where="--expires") from None
     if seconds is not None and seconds < 1:
         raise Refused("must be at least a second.", where="--expires")
-    _, site = resolve(config, state)
-    print(HubApi(site).make_token(user, seconds, "hubwright token"))
+    return seconds

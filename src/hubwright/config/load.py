@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from hubwright import envs
 from hubwright.config.explain import explain
 from hubwright.config.model import Hub
+from hubwright.config.text import Told, read_text
 from hubwright.config.tree import Keys, Tree, dotted, parse
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import shown
@@ -59,7 +60,12 @@ def load(path: Path | None = None) -> Loaded:
         if not DEFAULT.exists() and not DEFAULT.is_symlink():
             return Loaded(Hub(), None)
         path = DEFAULT
-    tree = parse(_read(path), str(path))
+    told: Told = {
+        FileNotFoundError: ("there is no such file.", 'Make one with "hubwright init", or name another.'),
+        IsADirectoryError: ("is a folder.", f'Name the file in it: "--config {path / DEFAULT}".'),
+        PermissionError: ("may not be read by this account.", "Change its owner or its mode."),
+    }
+    tree = parse(read_text(path, _LARGEST, "hub.yaml", told), str(path))
     if tree.data is not None and not isinstance(tree.data, dict):
         what = f"must hold sections such as `hub:` and `auth:`, not {shown(tree.data)}."
         tree.problems.append(Problem(str(path), what))
@@ -100,24 +106,3 @@ def _without_nothing(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nothing(item) for key, item in value.items() if item is not None}
     return value
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
-            raise ConfigError([Problem(str(path), f"is larger than {_LARGEST // 1024} kB, so it is no hub.yaml.")])
-        return content.decode("utf-8-sig")
-    except FileNotFoundError:
-        problem = Problem(str(path), "there is no such file.", 'Make one with "hubwright init", or name another.')
-    except IsADirectoryError:
-        problem = Problem(str(path), "is a folder.", f'Name the file in it: "--config {path / DEFAULT}".')
-    except PermissionError:
-        problem = Problem(str(path), "may not be read by this account.", "Change its owner or its mode.")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        problem = Problem(f"{path}:{line}", "is not text in UTF-8.", "Save it as UTF-8.")
-    except (OSError, ValueError) as error:
-        problem = Problem(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}.")
-    raise ConfigError([problem])

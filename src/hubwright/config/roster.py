@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hubwright.auth.names import unix_name
+from hubwright.config.text import Told, read_text
 from hubwright.config.tree import parse as parse_yaml
 from hubwright.errors import ConfigError, Problem, Refused, perhaps
 from hubwright.fields import shown
@@ -27,6 +28,7 @@ LARGEST = 2**20
 MOST = 20_000
 """People on it."""
 _LONGEST = 320
+_TOLD: Told = {FileNotFoundError: ("there is no such roster.", "Make it, or name another in people.roster.")}
 _COLUMNS = ("address", "admin", "groups")
 _YES, _NO = frozenset({"admin", "yes", "true", "1", "x"}), frozenset({"", "no", "false", "0", "-"})
 _COMMENT = re.compile(r"(?:^|\s)#.*")
@@ -38,7 +40,7 @@ def read(path: Path) -> Roster:
     Raises:
         ConfigError: with every problem of the file; nothing else is raised for what a file holds.
     """
-    return parse(_text(path), path)
+    return parse("\n".join(_lines(read_text(path, LARGEST, "roster", _TOLD))), path)
 
 
 def parse(text: str, path: Path) -> Roster:
@@ -180,23 +182,6 @@ class _Reader:
 def _line_of(problem: Problem) -> int:
     number = problem.where.rpartition(":")[2].partition(" ")[0]
     return int(number) if number.isdecimal() else 0
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ConfigError([Problem(str(path), f"is larger than {LARGEST // 1024} kB, so it is no roster.")])
-        return "\n".join(_lines(content.decode("utf-8-sig")))
-    except FileNotFoundError:
-        problem = Problem(str(path), "there is no such roster.", "Make it, or name another in people.roster.")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        problem = Problem(f"{path}:{line}", "is not text in UTF-8.", "Save it as UTF-8.")
-    except (OSError, ValueError) as error:
-        problem = Problem(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}.")
-    raise ConfigError([problem])
 
 
 def _lines(text: str) -> Iterator[str]:

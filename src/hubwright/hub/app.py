@@ -8,6 +8,7 @@ from __future__ import annotations
 from jupyterhub.app import JupyterHub
 
 from hubwright.hub.handlers import handlers
+from hubwright.hub.leaving import everywhere
 
 
 class Application(JupyterHub):
@@ -16,9 +17,10 @@ class Application(JupyterHub):
     name = "jupyterhub"
 
     def init_handlers(self) -> None:
-        """Put our handlers before all others."""
+        """Put our handlers before all others, and let who logs out be out."""
         super().init_handlers()
-        self.handlers[:0] = self.add_url_prefix(self.hub_prefix, handlers())
+        ours = self.add_url_prefix(self.hub_prefix, handlers())
+        self.handlers[:] = [everywhere(handler) for handler in [*ours, *self.handlers]]
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ _CLI_SCOPES = (
     "shutdown",
     "tokens",
 )
+_REMEMBERED = 30
+"""Seconds; every person who works costs the hub one question in that time, of some milliseconds."""
 _CULLER_SCOPES = ("delete:servers", "list:users", "read:servers", "read:users:activity")
 """What jupyterhub-idle-culler's documentation asks for."""
 
@@ -154,6 +156,8 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
         settings["public_url"] = site.public_url
     if hub.hub.landing == "home":
         settings["default_url"] = f"{site.base_url}hub/home"
+    if not hub.metrics.enabled:  # the pages do not ask, then
+        settings["template_vars"]["unmeasured"] = True
     return settings
 
 
@@ -164,6 +168,8 @@ def _spawner(hub: Hub) -> dict[str, Any]:
         # a hub that starts takes a server that is silent for so long as stopped, and ends it
         "http_timeout": 180,
         "environment": {},
+        # a server remembers what the hub said of a cookie: who logs out shall be out soon
+        "args": [f"--HubAuth.cache_max_age={_REMEMBERED}"],
     }
     if hub.idle.stop_after:  # what the culler looks at must be newer than what it looks for
         report = min(300, max(1, math.floor(hub.idle.stop_after / 4)))

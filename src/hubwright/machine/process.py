@@ -82,12 +82,24 @@ class Process:
         """Seconds since it started."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / os.sysconf("SC_CLK_TCK")
 
+    @property
+    def spent(self) -> float:
+        """Seconds of processor time that it and its ended children have taken; 0 when it has ended itself."""
+        fields = _fields(self.pid)
+        same = fields and int(fields[19]) == self.started
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") if same else 0.0
+
 
 def _stat(pid: int) -> tuple[str, int]:
     """State letter and start time; "X" when there is no such process."""
+    fields = _fields(pid)
+    return (fields[0], int(fields[19])) if fields else ("X", 0)
+
+
+def _fields(pid: int) -> list[str]:
+    """What /proc/<pid>/stat says from the third field on (proc(5)); empty when there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return "X", 0
-    fields = text.rpartition(")")[2].split()  # the name before may hold spaces and brackets
-    return fields[0], int(fields[19])
+        return []
+    return text.rpartition(")")[2].split()  # the name before may hold spaces and brackets

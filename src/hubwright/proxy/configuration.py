@@ -20,6 +20,7 @@ from hubwright.proxy.proxies import believing, only_from
 from hubwright.proxy.serving import PLAIN, Serving
 from hubwright.proxy.table import check_root
 from hubwright.proxy.tls import certificates, encrypted, ports_of, redirecting, storage
+from hubwright.proxy.worker import worker
 
 _NOT_TRUSTED = [
     "Forwarded",
@@ -74,7 +75,7 @@ def configuration(
         *_authority(site, serving),
         _lab(site),
     ]
-    public += [*_hints(base, scripts), _table(site, proxied), _hub(site, proxied=proxied)]
+    public += [*worker(base, scripts), *_hints(base, scripts), _table(site, proxied), _hub(site, proxied=proxied)]
     servers = {
         "public": {
             **_server(descriptors.public, public, _errors(base)),
@@ -285,7 +286,7 @@ def _answer(status: int | str, body: str, *, html: bool = False) -> dict[str, An
         "Cache-Control": ["no-store"],
     }
     if html:
-        headers["Content-Security-Policy"] = ["default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"]
+        headers["Content-Security-Policy"] = ["default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"]
     return {"handler": "static_response", "status_code": str(status), "headers": headers, "body": body}
 
 

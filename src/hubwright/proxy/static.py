@@ -1,4 +1,4 @@
-"""JupyterLab's core files, the same for everybody, laid out for Caddy: once a build, compressed beforehand."""
+"""JupyterLab's core files and extensions, the same for all, laid out for Caddy: once a build, compressed beforehand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from hubwright.fields import Site
 
 LAB = Path("share/jupyter/lab/static")
 """Where an environment has JupyterLab's files."""
+EXTENSIONS = Path("share/jupyter/labextensions")
+"""Where it has JupyterLab's extensions."""
+OWN_EXTENSIONS = Path(__file__).parents[1] / "engines/local/labextensions"
+"""Hubwright's own."""
 _TEXT = frozenset({".css", ".eot", ".html", ".js", ".json", ".svg", ".ttf", ".txt", ".wasm"})
 
 
@@ -24,22 +28,23 @@ def publish(prefix: Path, site: Site, progress: Callable[[str], None]) -> str:
     The path ends in a slash and is meant for `LabApp.override_static_url`; it holds a hash of all names and contents.
     `progress` gets a sentence when there is something to do (about a second). A folder appears whole or not at all.
     """
-    source = prefix / LAB
-    files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix != ".map")
+    files = _files(prefix / LAB, Path())
     if not files:
         raise MachineError(
             "JupyterLab's files are missing.",
-            where=str(source),
+            where=str(prefix / LAB),
             remedy="Install JupyterLab into this environment again.",
         )
-    build = _hash(source, files)
+    for folder in (prefix / EXTENSIONS, OWN_EXTENSIONS):  # of two of one name the own one counts, as for a server
+        files |= _files(folder, Path("extensions"))
+    build = _hash(files)
     builds = site.static / "lab"
     if not (builds / build).is_dir():
         progress("Compressing JupyterLab's files, once for this version")
         fresh = builds / f".new-{secrets.token_hex(6)}"
         try:
             builds.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _lay_out(source, files, fresh)
+            _lay_out(files, fresh)
             for folder in (site.static, builds, fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
                 folder.chmod(0o755)
             if not (builds / build).is_dir():
@@ -70,18 +75,24 @@ def sweep(site: Site, url: str, since: float) -> None:
             shutil.rmtree(leaving, ignore_errors=True)  # what is left of it goes the next time
 
 
-def _hash(source: Path, files: list[Path]) -> str:
+def _files(folder: Path, below: Path) -> dict[Path, Path]:
+    """Return what is in a folder, by its name below another one."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".map")
+    return {below / path.relative_to(folder): path for path in found}
+
+
+def _hash(files: Mapping[Path, Path]) -> str:
     digest = sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(source)}\0".encode())
+    for name, path in files.items():
+        digest.update(f"{name}\0".encode())
         digest.update(sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
-def _lay_out(source: Path, files: list[Path], fresh: Path) -> None:
-    for path in files:
+def _lay_out(files: Mapping[Path, Path], fresh: Path) -> None:
+    for name, path in files.items():
         content = path.read_bytes()
-        target = fresh / path.relative_to(source)
+        target = fresh / name
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _write(target, content)
         if path.suffix in _TEXT:

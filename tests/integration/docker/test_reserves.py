@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import docker
 import pytest
 from tests.conftest import Account, measured, wait_until
 from tests.integration.docker.containers import group, inspected
@@ -19,10 +20,19 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 M = 2**20
 PROFILES = {
     "sizes": {"Large": {"cpu": 2, "memory": "3G"}},
-    "default": {"sizes": ["Large"], "reserve": {"cpu": 1.4, "memory": "1G"}},
+    "default": {"sizes": ["Large"], "reserve": {"cpu": 1.4, "memory": "1200M"}},
     "cap": {"memory": "2G"},
 }
 HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
+MANY = """
+import subprocess, sys, time
+small = [sys.executable, "-c", "import time; b = bytearray(b'x') * 100_000_000; time.sleep(60)"]
+runs, end = [], time.time() + 12
+while time.time() < end:
+    runs = [one for one in runs if one.poll() is None]
+    runs += [subprocess.Popen(small) for _ in range(20 - len(runs))]
+    time.sleep(0.2)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +47,7 @@ def ada(module_account: Callable[..., Account]) -> Account:
 
 @pytest.fixture(scope="module")
 def mine(running: Service, ada: Account) -> Notebook:
-    return running.start(ada.name, body={"size": "Large", "reserve": {"cpu": 1.4, "memory": "1G"}})
+    return running.start(ada.name, body={"size": "Large", "reserve": {"cpu": 1.4, "memory": "1200M"}})
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +58,7 @@ def hog(running: Service, module_account: Callable[..., Account]) -> Notebook:
 def test_reserved_memory_is_kept_from_a_neighbour_that_wants_everything(
     dockerd: Dockerd, running: Service, mine: Notebook, hog: Notebook
 ) -> None:
-    """2G for all, 1G reserved: the neighbour, who may have 3G by the size, ends again and again; nothing else does."""
+    """2G for all, 1200M reserved: the neighbour, who may have 3G by the size, ends again and again; nothing else does."""
     kernel, theirs = mine.kernel(), hog.kernel()
     number = theirs.send(
         "import subprocess, sys, time\ncodes, end = [], time.time() + 20\n"
@@ -59,10 +69,28 @@ def test_reserved_memory_is_kept_from_a_neighbour_that_wants_everything(
     assert kernel.run("kept = [bytearray(b'x') * 2**24 for _ in range(45)]\nprint(len(kept))").strip() == "45"
     said = "".join(m["content"]["text"] for m in until_idle(theirs, number) if m["msg_type"] == "stream")
     assert "-9" in said and set(said.strip(" []\n").split(", ")) == {"-9"}, said
-    assert kernel.run("print(len(kept))").strip() == "45", "720M of the reserved 1G"
+    assert kernel.run("print(len(kept))\ndel kept").strip() == "45", "720M of the reserved 1200M"
     assert group(dockerd, running, hog.user).usage().oom_kills
-    assert inspected(dockerd, running, mine.user)["HostConfig"]["OomScoreAdj"] == 0
-    assert inspected(dockerd, running, hog.user)["HostConfig"]["OomScoreAdj"] == 500
+    assert inspected(dockerd, running, mine.user)["HostConfig"]["OomScoreAdj"] == 414
+    assert inspected(dockerd, running, hog.user)["HostConfig"]["OomScoreAdj"] == 1000
+    memory = group(dockerd, running, mine.user).hierarchy.mounts["memory"]
+    kept = memory / group(dockerd, running, mine.user).path
+    name = "memory.low" if group(dockerd, running, mine.user).hierarchy.version == 2 else "memory.soft_limit_in_bytes"
+    assert int((kept / name).read_text()) == 1200 * M, "what the kernel takes from others first"
+
+
+def test_who_stays_within_a_reserve_is_kept_from_one_that_goes_beyond_his(
+    running: Service, mine: Notebook, module_account: Callable[..., Account]
+) -> None:
+    other = running.start(module_account().name, body={"size": "Large", "reserve": {"memory": "400M"}})
+    kernel, theirs = mine.kernel(), other.kernel()
+    assert kernel.run("held = bytearray(b'x') * (800 * 2**20)\nprint(len(held) >> 20)").strip() == "800"
+    code = (
+        f"import subprocess, sys; print([subprocess.run([sys.executable, '-c', {HOG!r}]).returncode for _ in range(4)])"
+    )
+    assert theirs.run(code).strip() == "[-9, -9, -9, -9]"
+    assert kernel.run("print(len(held) >> 20)").strip() == "800"
+    running.stop(other.user)
 
 
 def test_reserved_processors_are_kept_on_a_busy_machine(
@@ -123,8 +151,31 @@ def test_the_metrics_are_what_the_kernel_counts(
     assert "not known" not in running.cli("status").stdout
     found = told()
     assert (found["memory_limit"], found["cpu_limit"]) == (3 * 2**30, 2.0)
-    assert (found["memory_reserve"], found["cpu_reserve"]) == (2**30, 1.4)
+    assert (found["memory_reserve"], found["cpu_reserve"]) == (1200 * M, 1.4)
     list(until_idle(kernel, number))
+
+
+def test_reserved_memory_is_kept_from_many_small_processes(
+    dockerd: Dockerd, running: Service, mine: Notebook, module_account: Callable[..., Account]
+) -> None:
+    """More than half of all is reserved, and one process has nearly that; each of the neighbour's has 100M.
+
+    What of the neighbour's ends is the kernel's choice; his server may be among it.
+    """
+    kernel, greedy = mine.kernel(), running.start(module_account().name, body={"size": "Large"})
+    assert kernel.run("large = bytearray(b'x') * (900 * 2**20)\nprint(len(large) >> 20)").strip() == "900"
+    before = group(dockerd, running, greedy.user).usage().oom_kills
+
+    def pressed() -> bool:
+        try:
+            return group(dockerd, running, greedy.user).usage().oom_kills > before
+        except docker.errors.NotFound:
+            return True
+
+    greedy.kernel().send(MANY)
+    wait_until(pressed, 20)
+    time.sleep(8)
+    assert kernel.run("print(len(large) >> 20)").strip() == "900"
 
 
 def until_idle(kernel: Any, number: str) -> Iterator[dict[str, Any]]:

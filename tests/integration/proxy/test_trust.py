@@ -74,6 +74,7 @@ def test_a_server_that_is_gone_is_told_in_words(front: Any) -> None:
                 "no-store",
                 "text/html; charset=utf-8",
             )
+            assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert front.ask("/user/ann/").who == "ann"
     finally:
         front.table.delete("/user/dead/")

@@ -26,6 +26,20 @@ def test_a_running_process_is_known_by_pid_and_start(sleeper):
     assert 0 <= process.age < 60
 
 
+def test_processor_time_is_counted_for_exactly_this_process():
+    code = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        child.stdout.readline()
+        process = Process.of(child.pid)
+        assert process.spent >= 0.4
+        assert Process(child.pid, process.started - 1).spent == 0
+    finally:
+        child.kill()
+        child.communicate()
+    assert process.spent == 0
+
+
 def test_a_recycled_pid_is_another_process(sleeper):
     """The pid runs, but with another start time: it is neither alive, nor signalled, nor waited for."""
     found = Process.of(sleeper.pid)

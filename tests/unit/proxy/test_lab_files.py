@@ -20,6 +20,9 @@ def site(tmp_path: Path) -> Site:
     (static / "tiny.css").write_text("a")
     (static / "sub" / "font.woff2").write_bytes(os.urandom(2000))
     (static / "main.js.map").write_text("{}")
+    extension = prefix / "share/jupyter/labextensions/@org/one/static"
+    extension.mkdir(parents=True)
+    (extension / "remoteEntry.js").write_text("let b;")
     return Site(None, tmp_path / "state", tmp_path / "run", prefix, "x", False, ("127.0.0.1", 1), "http://h/j/")
 
 
@@ -39,7 +42,15 @@ def test_files_are_laid_out_compressed_where_it_helps(site: Site) -> None:
     assert url.startswith("/j/hubwright/lab/") and url.endswith("/") and len(said) == 1
     folder = site.static / "lab" / url.split("/")[-2]
     names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    assert names == ["main.js", "main.js.gz", "sub/font.woff2", "tiny.css"]
+    own = [name for name in names if name.startswith("extensions/hubwright/")]
+    assert "extensions/hubwright/static/remoteEntry.js" in own
+    assert [name for name in names if name not in own] == [
+        "extensions/@org/one/static/remoteEntry.js",
+        "main.js",
+        "main.js.gz",
+        "sub/font.woff2",
+        "tiny.css",
+    ]
     assert gzip.decompress((folder / "main.js.gz").read_bytes()) == (folder / "main.js").read_bytes()
     assert {p.stat().st_mode & 0o777 for p in folder.rglob("*") if p.is_file()} == {0o644}
 

@@ -1,11 +1,12 @@
 """Which scripts JupyterLab loads first, from the words of its build."""
 
+import json
 import sys
 from pathlib import Path
 
 from hubwright.fields import Site
-from hubwright.proxy import LAB, Descriptors, configuration
-from hubwright.proxy.scripts import first
+from hubwright.proxy import Descriptors, configuration
+from hubwright.proxy.scripts import extensions, first, of_every_page
 
 MAIN = """(()=>{async function(){let n=(await Promise.all([t.e(31),t.e(7),t.e(99)]).then(t.bind(t,81220))).main;n()}();
 r.u=e=>""+(31===e?"core":e)+"."+({7:"0123456789abcdef"})[e]+".js";
@@ -34,8 +35,24 @@ def test_another_kind_of_build_gives_none(tmp_path: Path) -> None:
 
 def test_the_installed_jupyterlab_is_understood() -> None:
     """Its page loads some 40 scripts before it shows anything; the browser's test says whether they are these."""
-    found = first(Path(sys.prefix) / LAB)
+    found = of_every_page(Path(sys.prefix))
     assert len(found) > 20 and found[0].startswith("main.") and found[1].startswith("jlab_core.")
+    assert found[-1] == "extensions/hubwright/static/remoteEntry.js"
+
+
+def test_extensions_are_loaded_with_their_parts_unless_these_are_large(tmp_path: Path) -> None:
+    for name, size in (("@org/small", 10), ("large", 400_000), ("broken", 0)):
+        static = tmp_path / name / "static"
+        static.mkdir(parents=True)
+        load = {"load": "static/remoteEntry.0.js"} if size else {}
+        (tmp_path / name / "package.json").write_text(json.dumps({"jupyterlab": {"_build": load}}))
+        (static / "remoteEntry.0.js").write_text("")
+        (static / f"12.{'a' * 20}.js").write_text("x" * size)
+    assert extensions(tmp_path) == (
+        "extensions/@org/small/static/remoteEntry.0.js",
+        f"extensions/@org/small/static/12.{'a' * 20}.js?v={'a' * 20}",
+        "extensions/large/static/remoteEntry.0.js",
+    )
 
 
 def test_nothing_is_said_where_nothing_is_known(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import needs_scope
-from jupyterhub.user import User
 from tornado.web import HTTPError, authenticated
 
 from hubwright.auth.admins import ADMIN_HANDLER, require_admin
 from hubwright.auth.first_use.store import password_problem
 from hubwright.auth.login import TellingLoginHandler
+from hubwright.auth.sessions import end_sessions
 from hubwright.errors import HubwrightError
 from hubwright.fields import check_user_name
 
@@ -32,12 +32,6 @@ def _new_password_problem(handler: BaseHandler) -> str:
     if problem := password_problem(password, handler.authenticator.min_password_length):
         return problem
     return "" if password == again else "The two passwords are not the same."
-
-
-def _end_sessions(handler: BaseHandler, user: User) -> None:
-    """Log a person out of the hub in every browser."""
-    user.orm_user.cookie_id = orm.new_token()
-    handler.db.commit()
 
 
 class ClaimHandler(BaseHandler):
@@ -62,7 +56,7 @@ class ClaimHandler(BaseHandler):
         password = self.get_body_argument("password", strip=False)
         if dead := await self.authenticator.claim(name, token, password):
             return await self._show(name, token, dead=dead)
-        _end_sessions(self, user)
+        end_sessions(self.db, user)
         self.log.info("%s has chosen a password", name)
         user = await self.login_user({"username": name, "password": password})
         if user is None:
@@ -111,7 +105,7 @@ class ChangePasswordHandler(BaseHandler):
             return await self._show(problem if "Too many" in problem else "The present password is not right.")
         password = self.get_body_argument("password", strip=False)
         await asyncio.to_thread(self.authenticator.reset_password, user.name, password)
-        _end_sessions(self, user)
+        end_sessions(self.db, user)
         self.set_hub_cookie(user)
         self.set_login_cookie(user)
         return await self._show(done=True)
@@ -179,9 +173,11 @@ class NewLinkHandler(PeopleHandler):
     async def post(self, user_name: str) -> None:
         """Make the link and show it, this once."""
         require_admin(self)
-        if self.find_user(user_name) is None:
+        if (user := self.find_user(user_name)) is None:
             raise HTTPError(404, "There is no such person.")
         link = await self.authenticator.new_link(user_name)
+        if user != self.current_user:  # who changes one's own is not sent away from here
+            end_sessions(self.db, user)
         await self._show(user_name, link)
 
 
@@ -204,11 +200,13 @@ class NewLinkAPIHandler(APIHandler):
     async def post(self, user_name: str) -> None:
         """Make it; answers `{"link": address}`."""
         require_admin(self)
-        if self.find_user(user_name) is None:
+        if (user := self.find_user(user_name)) is None:
             raise HTTPError(404, "There is no such person.")
+        link = await self.authenticator.new_link(user_name)
+        end_sessions(self.db, user)
         self.set_header("Cache-Control", "no-store")
         self.set_status(201)
-        self.write(json.dumps({"link": await self.authenticator.new_link(user_name)}))
+        self.write(json.dumps({"link": link}))
 
 
 HANDLERS: list[tuple[str, Any]] = [

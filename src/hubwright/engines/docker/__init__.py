@@ -9,6 +9,7 @@ from typing import Any
 from hubwright.engines.docker.config import Config
 from hubwright.errors import HubwrightError, Problem
 from hubwright.fields import Site, instance_of
+from hubwright.machine import capacity
 from hubwright.profiles.config import Profiles
 
 NAME = "docker"
@@ -21,10 +22,10 @@ def check(config: Config, site: Site) -> list[Problem]:
     if (config.cap.cpu or config.cap.memory) and not site.privileged:
         return [Problem(f"{where}.cap", "a cap for all containers needs root.", "Start it as root, or leave it out.")]
     try:
-        from hubwright.engines.docker import daemon, images
+        from hubwright.engines.docker import daemon, images, sources
     except ImportError as error:
         return [Problem(where, f"the package {error.name} is missing.", 'Install it: pip install "hubwright[docker]".')]
-    found: list[Problem] = []
+    found = sources.problems(config.volumes, config.home, where) if site.privileged else []
     try:
         info = daemon.ask(config.socket, "info")
         path = Path(config.socket.removeprefix("unix://"))
@@ -44,6 +45,34 @@ def check(config: Config, site: Site) -> list[Problem]:
     except HubwrightError as error:
         # the service waits for a daemon that is just being started, and then says so
         found.append(_warning(error, f"{where}.socket"))
+    return found
+
+
+def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Problem]:
+    """Return what of `profiles` no container could be given here: disk, GPUs, folders."""
+    where = "hub.yaml profiles"
+    try:
+        from hubwright.engines.docker import disk, sources
+    except ImportError:
+        return []  # `check` says it
+    found: list[Problem] = []
+    entries = {"default": profiles.default}
+    entries |= {f"{kind}.{name}": one for kind in ("groups", "users") for name, one in getattr(profiles, kind).items()}
+    if site.privileged:
+        for name, entry in entries.items():
+            found += sources.problems(entry.volumes or (), entry.home, f"{where}.{name}")
+    many = len(capacity.gpus() if config.gpus is None else config.gpus)
+    for name, size in profiles.sizes.items():
+        if (size.gpu or 0) > many:
+            what = f"is {size.gpu}, and servers may have {many or 'none'}: nobody could start a server of this size."
+            found.append(Problem(f"{where}.sizes.{name}.gpu", what, "Leave it out, or name GPUs in engine.gpus."))
+    held = [name for name, size in profiles.sizes.items() if size.disk]
+    try:
+        why = disk.missing(config.socket) if held else ""
+    except HubwrightError:
+        return found  # `check` says it
+    for name in held if why else ():
+        found.append(Problem(f"{where}.sizes.{name}.disk", f"cannot be held: {why}.", "Leave it out."))
     return found
 
 

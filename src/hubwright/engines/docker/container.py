@@ -6,6 +6,7 @@ Source: the Engine API's ContainerCreate (https://docs.docker.com/reference/api/
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -22,7 +23,7 @@ _PERIOD = 100_000
 """Microseconds over which a processor limit is counted (the kernel's default)."""
 _SHARES = 1024
 """cpu_shares that stand for one reserved processor."""
-_MOST_EXPOSED = 500
+_MOST_EXPOSED = 1000
 """oom_score_adj without a reserve; in thousandths of what all may take, so that a reserve outweighs as much memory."""
 _LEAST_SHARES = 128
 """What a server without a reserve weighs: an eighth of a processor, so that reserves count."""
@@ -91,6 +92,8 @@ class Container:
     memory: int | None = None
     cpu: float | None = None
     processes: int | None = None
+    disk: int | None = None
+    """Bytes that it may write outside of what is mounted."""
     reserved_memory: int | None = None
     reserved_cpu: float | None = None
     gpus: tuple[str, ...] = ()
@@ -159,6 +162,8 @@ class Container:
             host |= {"CpuPeriod": _PERIOD, "CpuQuota": max(1000, round(self.cpu * _PERIOD))}
         if self.processes:
             host["PidsLimit"] = self.processes
+        if self.disk:
+            host["StorageOpt"] = {"size": str(self.disk)}
         if self.gpus:
             wanted = {"Driver": "nvidia", "DeviceIDs": list(self.gpus), "Capabilities": [["gpu"]]}
             host["DeviceRequests"] = [wanted]
@@ -172,11 +177,14 @@ class Container:
 def oom_score(reserved: int, whole: int) -> int:
     """Return what containers are compared by, besides what they take: who goes furthest beyond his reserve ends first.
 
+    The kernel adds so many thousandths of `whole` to what a process takes (proc(5)). So one process of a server within
+    its reserve counts no more than `whole`, and every process of a server without a reserve counts more, be it small.
+
     Args:
         reserved: bytes that the server keeps for itself.
         whole: bytes that all containers may take together.
     """
-    return _MOST_EXPOSED - min(_MOST_EXPOSED, round(1000 * reserved / whole))
+    return _MOST_EXPOSED - min(_MOST_EXPOSED, math.ceil(1000 * reserved / whole))
 
 
 def name_of(instance: str, key: str) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hubwright.engines.docker import cap, container, daemon, images, place
+from hubwright.engines.docker import cap, container, daemon, images, place, sources
 from hubwright.engines.docker.config import Config
 from hubwright.errors import HubwrightError, NotRunning
 from hubwright.fields import Site, instance_of
@@ -94,7 +94,7 @@ def have(config: Config, site: Site, name: str, wait: Callable[[str], object], *
 
 def look(config: Config, site: Site, name: str, found: dict[str, Any]) -> images.Image:
     """Return what is in an image that is here; see `images.look_into`."""
-    shared = container.mounts_of_all(config.volumes)
+    shared = sources.settled(container.mounts_of_all(config.volumes), site)
     cache = site.run / "images"  # made when the service is first started
     return images.look_into(config.socket, name, found, cache if os.access(cache, os.W_OK) else None, shared)
 

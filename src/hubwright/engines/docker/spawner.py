@@ -14,7 +14,7 @@ import dockerspawner
 from jupyterhub.spawner import SpawnException
 from traitlets import Dict, Float, Unicode, default
 
-from hubwright.engines.docker import cap, container, daemon, gpus, images, user, watching
+from hubwright.engines.docker import cap, container, daemon, disk, gpus, images, sources, user, watching
 from hubwright.engines.docker.config import Config
 from hubwright.engines.docker.diagnosis import hub_reached, in_words
 from hubwright.engines.docker.place import Place, hub_folder
@@ -39,7 +39,7 @@ _Found = TypeVar("_Found")
 class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
     """Starts each server in a container as its Unix user; no call of one user waits for another's."""
 
-    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "gpus", "reserve"})
+    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "gpus", "disk", "reserve"})
     engine = Dict(config=True, help="The engine section of hub.yaml, as JSON.")
     stop_grace = Float(10, config=True, help="Seconds a server has to end by itself before it is ended.")
     site_path = Unicode(config=True, help="The site.json of this service; $HUBWRIGHT_SITE by default.")
@@ -131,6 +131,12 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         settings, site = self.settings, self.site
         home = grant.home or (settings.home or "").replace("{username}", self.user.name)
         person = await self._run(user.find, site, self.user.name, home)
+        # what both sections name, the profile decides
+        named = container.mounts_of([*settings.volumes, *grant.volumes], person.name)
+        volumes = await self._run(sources.settled, named, site)
+        if grant.disk and (why := await self._run(disk.missing, settings.socket)):
+            what = f"A server of this size cannot be started: {why}."
+            raise Refused(what, remedy="Choose another size; an administrator can change hub.yaml or the storage.")
         self.image = grant.image_ref or settings.image
         image = await self._image(settings, site)
         self.tell(50, "Making your container.")
@@ -141,7 +147,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         above = cap.parent(instance_of(site.state), await self._run(cap.driver, settings.socket))
         passwd, group = user.passwd_file(person, image.passwd, image.shell), user.group_file(person, image.group)
         await self._run(place.make, passwd, group)
-        wanted = self._container(grant, settings, site, person, image, place, above)
+        wanted = self._container(grant, settings, person, volumes, image, place, above)
         made = await self.docker("create_container_from_config", wanted.as_api(), wanted.name, patience=daemon.PATIENT)
         self.object_id = made["Id"]
         self.tell(60, f"Starting your container{_size(grant)}.")
@@ -169,7 +175,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             found = await self._run(images.find, socket, name)
             if found is None:
                 raise images.missing(name)
-        shared = container.mounts_of_all(settings.volumes)
+        shared = await self._run(sources.settled, container.mounts_of_all(settings.volumes), site)
         self.tell(45, f"Looking into the image {name}.")
         return await self._run(images.look_into, socket, name, found, site.run / "images", shared)
 
@@ -177,12 +183,13 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         self,
         grant: Grant,
         settings: Config,
-        site: Site,
         person: user.Person,
+        volumes: tuple[container.Mount, ...],
         image: images.Image,
         place: Place,
         above: str,
     ) -> container.Container:
+        site = self.site
         instance = instance_of(site.state)
         handed = gpus.handed(grant.gpus)
         whole = cap.most(settings.cap, self.section) if site.privileged else Amount()
@@ -207,9 +214,8 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             groups=tuple(dict.fromkeys((*person.others, *handed.groups))),
             env=env,
             mounts=(
-                container.Mount(person.home, person.home, True),
-                # what both sections name, the profile decides
-                *container.mounts_of([*settings.volumes, *grant.volumes], person.name),
+                container.Mount(person.source, person.home, True),
+                *volumes,
                 container.Mount(str(place.inside), container.PLACE, True),
                 container.Mount(str(hub_folder(site)), str(site.api_socket.parent)),
                 container.Mount(str(place.root / "passwd"), "/etc/passwd"),
@@ -220,6 +226,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             # control groups of version 1 refuse more processors than the group above has
             cpu=min(grant.cpu, whole.cpu) if grant.cpu and whole.cpu else grant.cpu,
             processes=grant.processes or settings.processes,
+            disk=grant.disk,
             reserved_memory=grant.reserve.memory or None,
             reserved_cpu=grant.reserve.cpu or None,
             gpus=handed.ids,

@@ -9,6 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubwright.engines.docker import sources
 from hubwright.errors import Refused
 from hubwright.fields import Site
 from hubwright.machine import policy
@@ -24,6 +25,9 @@ class Person:
     groups: tuple[tuple[str, int], ...]
     """Name and id of every group it is in, those left out that give power over the machine; its own first."""
     home: str
+    """Where he has it, inside and outside."""
+    source: str
+    """Where it is on the machine, without a link."""
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -38,7 +42,8 @@ def find(site: Site, name: str, home: str | None = None) -> Person:
         home: the pattern for homes; None for the account's own.
 
     Raises:
-        Refused: no such account, one that may not be served, or a home that is missing or somebody else's.
+        Refused: no such account, one that may not be served, or a home that is missing, somebody else's, or where
+            somebody else could put another.
     """
     account = policy.find_account(name)
     if account is None:
@@ -54,11 +59,12 @@ def find(site: Site, name: str, home: str | None = None) -> Person:
         raise Refused(f"Only {me} can have a server here: the service was not started by root.")
     place = home.replace("{username}", name) if home else account.pw_dir
     check_home(place, account)
-    return Person(name, account.pw_uid, account.pw_gid, _groups(account), place)
+    source = sources.found(place) if site.privileged else place
+    return Person(name, account.pw_uid, account.pw_gid, _groups(account), place, source)
 
 
 def check_home(home: str, account: pwd.struct_passwd) -> None:
-    """Refuse a home that is missing, not a folder, or somebody else's; Docker finds what we may not see."""
+    """Refuse a home that is missing, not a folder, or somebody else's; what may not be seen is for `sources.found`."""
     name = account.pw_name
     remedy = f"An administrator can mend it: install -d -m 0700 -o {name} -g {account.pw_gid} {home}"
     try:

@@ -9,6 +9,11 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 from hubwright.profiles.config import Profiles
 
+_NOT_HELD = {
+    "gpu": "Leave it out; `kind: docker` gives each server GPUs of its own.",
+    "disk": "Leave it out: people.quota limits what an account may fill; `kind: docker` limits each server.",
+}
+"""What of a size a forked server cannot be held to, since it sees what its user's account may use; what else to do."""
 NAME = "local"
 USAGE = "hubwright.engines.local.usage"
 
@@ -28,7 +33,7 @@ def check(config: Config, site: Site) -> list[Problem]:
     return []
 
 
-def check_profiles(profiles: Profiles, site: Site) -> list[Problem]:
+def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Problem]:
     """Return what of `profiles` cannot hold on this machine."""
     from hubwright.machine import cgroups
 
@@ -37,10 +42,10 @@ def check_profiles(profiles: Profiles, site: Site) -> list[Problem]:
         return [Problem("hub.yaml profiles", what, "Start it as root, or leave the section out.")]
     found = []
     for name, size in profiles.sizes.items():
-        for key in ("gpu", "disk"):
+        for key, remedy in _NOT_HELD.items():
             if getattr(size, key) is not None:
                 what = "cannot be held by the local engine: nobody could start a server of this size."
-                found.append(Problem(f"hub.yaml profiles.sizes.{name}.{key}", what, "Leave it out."))
+                found.append(Problem(f"hub.yaml profiles.sizes.{name}.{key}", what, remedy))
     counted = any(size.processes for size in profiles.sizes.values())
     limits = cgroups.Limits(1, 1.0, 1 if counted else None)
     if missing := cgroups.find("hubwright").missing(limits):

@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
-from hubwright.engines.local import answers, provisioner, shown
+from hubwright.engines.local import answers, provisioner, sharing, shown
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
 
@@ -75,6 +75,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
     PeriodicCallback(lambda: keep_busy_fresh(server), reported * 1000 / 3).start()
     answers.install(server.web_app)
     IOLoop.current().add_callback(without_builds, server)  # once JupyterLab has loaded and set it
+    IOLoop.current().add_callback(sharing.install, server.web_app.settings)
     shown.add(server)
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
     if file and limit:

@@ -14,7 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyterlab.commands import get_app_dir
 from traitlets import Bool
 
-from hubwright.engines.local import logs, preload, provisioner, settings
+from hubwright.engines.local import logs, preload, provisioner, settings, sharing
 from hubwright.engines.local.singleuser import SingleUser
 
 _SHELL = (
@@ -31,7 +31,7 @@ ARGUMENTS = (
     "--KernelProvisionerFactory.default_provisioner_name=hubwright-fork",
     "--ServerApp.kernel_spec_manager_class=hubwright.envs.kernels.KernelSpecs",
     "--ServerApp.kernel_websocket_connection_class=hubwright.engines.local.connection.WelcomedConnection",
-    f"--LabApp.extra_labextensions_path={Path(__file__).parent / 'labextensions'}",
+    f"--LabApp.extra_labextensions_path={sharing.OWN}",
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     f"--ServerApp.terminado_settings={{'shell_command': ['/bin/sh', '-c', {_SHELL!r}]}}",

@@ -39,6 +39,13 @@ class SingleUser(logs.PlainLog, JupyterHubSingleUser):
         self.config.HubAuth.base_url = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
         super().load_config_file()
 
+    def initialize(self, args: Any = None) -> None:
+        """Mark the cookie against forged requests as the hub has the others marked; JupyterHub leaves it as it is."""
+        super().initialize(args)
+        told = self.serverapp.web_app.settings
+        options = self.serverapp.identity_provider.hub_auth.cookie_options
+        told["xsrf_cookie_kwargs"] = {**options, **told.get("xsrf_cookie_kwargs", {})}
+
     async def check_hub_version(self) -> None:
         """Ask nothing: there is one version only. Spare the client a DNS client, which a Unix socket does not need."""
         JupyterHubHTTPClient.loop_instance().connector_options = {"resolver": ThreadedResolver()}

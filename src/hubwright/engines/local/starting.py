@@ -15,7 +15,7 @@ from typing import NoReturn
 from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
-from hubwright.engines.local import agent, answers, events, launch, logs, provisioner, server, settings
+from hubwright.engines.local import agent, answers, events, launch, logs, provisioner, server, settings, sharing
 from hubwright.engines.local.singleuser import SingleUser
 from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
@@ -45,6 +45,7 @@ def prepare(site: Site) -> None:
     logs.prepare(SingleUser)
     events.prepare()
     answers.EXPORTERS.prepare()
+    sharing.SHARING.prepare()
     from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
 
     kernel.prepare()

@@ -8,7 +8,7 @@ from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers import pages as stock
 from jupyterhub.scopes import needs_scope
 from tornado.httputil import url_concat
-from tornado.web import authenticated
+from tornado.web import HTTPError, authenticated
 
 from hubwright.engines import granting
 from hubwright.hub.pages import failures, start
@@ -84,6 +84,8 @@ class OverviewHandler(BaseHandler):
     @needs_scope("admin-ui")
     async def get(self) -> None:
         """Show the page; the numbers come from the API, which asks again who may see them."""
+        if self.settings["template_vars"].get("unmeasured"):
+            raise HTTPError(404, "Nothing is measured here: metrics.enabled is false in hub.yaml.")
         self.finish(await self.render_template("overview.html"))
 
 

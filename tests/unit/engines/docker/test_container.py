@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hubwright.engines.docker import cap, images, user
@@ -95,7 +97,15 @@ def test_layers_that_are_here_are_no_progress() -> None:
 
 
 def test_a_container_within_its_reserve_is_the_last_to_be_ended() -> None:
-    assert [oom_score(reserved, 2**31) for reserved in (0, 2**29, 2**30, 2**31)] == [500, 250, 0, 0]
+    assert [oom_score(reserved, 2**31) for reserved in (0, 2**29, 2**30, 2**31)] == [1000, 750, 500, 0]
+
+
+@given(st.integers(2**28, 2**40), st.floats(0.001, 1), st.floats(0, 1), st.integers(2**20, 2**40))
+def test_every_process_without_a_reserve_ends_before_any_within_one(whole, part, used, small) -> None:
+    """By the kernel's own arithmetic (mm/oom_kill.c): what it takes, and so many thousandths of the whole."""
+    reserved = int(whole * part)
+    within = int(reserved * used) + oom_score(reserved, whole) * (whole // 1000)
+    assert within <= small + oom_score(0, whole) * (whole // 1000) + 1000
 
 
 @pytest.mark.parametrize(
@@ -132,7 +142,7 @@ def test_what_would_give_the_machine_away_is_refused(wrong: dict[str, object]) -
 
 
 def test_account_files_hold_the_user_in_place_of_who_has_the_name_or_id() -> None:
-    person = user.Person("ada", 1000, 1000, (("ada", 1000), ("lab", 2000)), "/home/ada")
+    person = user.Person("ada", 1000, 1000, (("ada", 1000), ("lab", 2000)), "/home/ada", "/home/ada")
     base = "root:x:0:0:root:/root:/bin/sh\njovyan:x:1000:100::/home/jovyan:/bin/sh\nada:x:7:7::/:/bin/sh\n"
     text = user.passwd_file(person, base, "/bin/bash")
     assert text == "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000:ada:/home/ada:/bin/bash\n"

@@ -48,13 +48,15 @@ async function request(method, path, body) {
 
 /**
  * Call `work` now and then every `seconds` while the page is seen; after a failure less and less often.
- * Returns a function that calls it at once.
+ * Returns a function that calls it at once, or as soon as the call that is under way has ended.
  */
 export function every(seconds, work) {
   let timer = 0;
   let pause = seconds;
   let busy = false;
+  let again = false;
   async function turn() {
+    again = busy;
     if (busy) return;
     busy = true;
     clearTimeout(timer);
@@ -67,7 +69,8 @@ export function every(seconds, work) {
     } finally {
       busy = false;
     }
-    if (!document.hidden) timer = setTimeout(turn, pause * 1000);
+    if (again) turn();
+    else if (!document.hidden) timer = setTimeout(turn, pause * 1000);
   }
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) turn();

@@ -214,6 +214,7 @@ page.addEventListener("submit", (event) => {
 });
 
 write(document);
-const live = every(5, measure);
+const measured = Boolean(document.getElementById("machine"));
+const live = measured ? every(5, measure) : () => {};
 const look = every(15, watch);
 window._jupyterhub_page_loaded = true;

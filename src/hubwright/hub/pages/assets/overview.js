@@ -185,15 +185,17 @@ function showHistory(history) {
 
 async function measure() {
   const note = document.getElementById("note");
-  const history = Date.now() - plotted > 60_000;
+  const asked = hours;
+  const history = Date.now() - plotted > (asked > 1 ? 60_000 : 15_000);
   try {
-    usage = await get(`hubwright/usage?all=1${history ? `&hours=${hours}&points=150&top=100` : ""}`);
+    usage = await get(`hubwright/usage?all=1${history ? `&hours=${asked}&points=150&top=100` : ""}`);
   } catch (error) {
     note.hidden = false;
     say(note, `What is in use cannot be shown at the moment. ${error.message}`);
-    say(document.getElementById("empty"), "");
+    document.getElementById("measured").hidden = !usage; // empty boxes tell nothing
     throw error;
   }
+  document.getElementById("measured").hidden = false;
   note.hidden = !usage.warning;
   say(note, usage.warning || "");
   showMachine();
@@ -206,11 +208,13 @@ async function measure() {
   for (const user of usage.users) showUser(user);
   order();
   say(document.getElementById("empty"), usage.users.length ? "" : "Nobody has had a server within a week.");
-  if (usage.history) {
+  if (usage.history && asked === hours) {
     past = usage.history;
     showHistory(past);
     plotted = Date.now();
   }
+  clearTimeout(measure.soon);
+  if (table.querySelector("button:disabled")) measure.soon = setTimeout(live, 2000); // a server that is being stopped
 }
 
 async function stop(button) {
@@ -224,6 +228,7 @@ async function stop(button) {
   say(button, "Stopping");
   try {
     await send("DELETE", serverPath(user, server));
+    live();
   } catch (error) {
     problem.hidden = false;
     say(problem, error.message);

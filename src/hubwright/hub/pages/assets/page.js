@@ -1,4 +1,4 @@
-// On every page: which entry of the navigation this page is, and times in words.
+// On every page: which entry of the navigation this page is, times in words, and JupyterLab's scripts made ready.
 
 import { duration } from "./words.js";
 
@@ -20,3 +20,19 @@ export function ages(root = document) {
 }
 
 ages();
+
+/** Have Chromium keep JupyterLab's scripts compiled (hubwright/worker.js); other browsers have no use for it. */
+async function keepLab() {
+  if (!navigator.userAgentData || !navigator.serviceWorker) return;
+  const root = window.jhdata.base_url.replace(/hub\/$/, "");
+  const scope = `${root}user/`;
+  try {
+    const known = await navigator.serviceWorker.getRegistration(scope);
+    await (known ? known.update() : navigator.serviceWorker.register(`${root}hubwright/worker.js`, { scope }));
+  } catch (error) {
+    console.info(error.message);
+  }
+}
+
+if (document.readyState === "complete") keepLab();
+else window.addEventListener("load", keepLab);

@@ -10,6 +10,7 @@ const GB = 2 ** 30;
 const page = document.getElementById("start");
 const form = document.getElementById("spawn_form");
 const { user, server } = page.dataset;
+const measured = !("unmeasured" in page.dataset);
 const part = (id) => document.getElementById(id);
 const choices = { size: new Map(), image: new Map() };
 let offer = null;
@@ -160,6 +161,7 @@ function update() {
   say(notes.free, may ? `${rest.join(" and ") || "Nothing"} can still be reserved.` : "");
   const { used, allowed } = offer.servers;
   say(notes.own, used ? `${count(used, "other server")} of yours; you may run ${allowed} at the same time.` : "");
+  part("machine").parentElement.hidden = !measured && !notes.free.textContent && !notes.own.textContent;
   say(part("reserve-now"), kept.length ? `· ${kept.join(" and ")}` : "");
   const words = [one?.name, describe(most), chosen("image"), kept.length ? `${kept.join(" and ")} reserved` : ""];
   const refused = choices.size.get(chosen("size") ?? "")?.radio.disabled;
@@ -182,6 +184,7 @@ window.addEventListener("pageshow", (event) => {
 
 const tiles = { cpu: tile("cpu", "CPU in use", cpus), memory: tile("memory", "Memory in use", bytes) };
 const notes = { free: element("p"), servers: element("p"), own: element("p") };
+tiles.cpu.node.hidden = tiles.memory.node.hidden = part("machine").parentElement.hidden = !measured;
 part("machine").replaceChildren(
   tiles.cpu.node,
   tiles.memory.node,
@@ -221,5 +224,5 @@ async function look() {
 }
 
 every(5, look);
-every(5, measure);
+if (measured) every(5, measure);
 window._jupyterhub_page_loaded = true;
