@@ -53,15 +53,10 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     for problem in apex.check(loaded.hub.static, site):
         yield loaded.place(problem)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
-<<<<<<< HEAD
-        yield from map(loaded.place, check_profiles(loaded.hub.profiles, site))
+        yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
     for problem in offering.check(loaded.hub.environments, site):
         yield loaded.place(problem)
-    for problem in branding.check(loaded.hub.hub, site, date.today()):
-=======
-        yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
     for problem in (*branding.check(loaded.hub.hub, site, date.today()), *proxy.check(loaded.hub.extra)):
->>>>>>> main
         yield loaded.place(problem)
     try:
         roster_of(loaded, site)
