@@ -364,6 +364,7 @@ def _grace(request: dict[str, Any]) -> float:
 def main() -> None:
     """Import everything, then serve; the program behind `python -m hubwright.engines.local.forkserver`."""
     os.umask(0o077)
+    launch.default_signals()  # a service that is started by nohup, or in the background, ignores some
     if "" in sys.path or str(Path.cwd()) in sys.path:
         sys.path[:] = [folder for folder in sys.path if folder not in ("", str(Path.cwd()))]
     try:
