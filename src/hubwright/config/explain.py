@@ -8,10 +8,12 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hubwright.auth import WAYS
 from hubwright.config.model import FAMILIES, Hub
 from hubwright.config.tree import Keys, Tree
 from hubwright.errors import Problem, perhaps
 from hubwright.fields import shown
+from hubwright.kinds import Family
 
 _NOT_OF_THE_FILE = frozenset({"model_type", "dict_type", "model_attributes_type"})
 
@@ -33,7 +35,7 @@ def _keys(location: tuple[str | int, ...], data: Any) -> Keys:
     """Leave out of pydantic's location what does not stand in the file: the names of union branches."""
     keys: list[str | int] = []
     for index, step in enumerate(location):
-        if index == 1 and location[0] in FAMILIES:
+        if (index == 1 and location[0] in FAMILIES) or (index == 4 and location[1:3] == ("many", "ways")):
             continue  # the kind, by which pydantic told the section's models apart
         if isinstance(data, dict) and step in data:
             keys.append(step)
@@ -97,11 +99,12 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _unknown_kind(keys: Keys, value: Any) -> tuple[str, str]:
-    family = FAMILIES[str(keys[0])]
+    family = _family_at(keys) or FAMILIES[str(keys[0])]
     names = sorted(family.modules())
     if not isinstance(value, dict):
-        return f"must be a section such as `kind: {family.default}`, not {shown(value)}.", ""
-    named = value.get("kind")
+        return f"must be a section such as `kind: {family.default or names[0]}`, not {shown(value)}.", ""
+    if (named := value.get("kind")) is None:
+        return f"lacks its `kind`; it must be {' or '.join(names)}.", ""
     what = f"has the kind {shown(named)}; it must be {' or '.join(names)}."
     return what, perhaps(named, names) if isinstance(named, str) else ""
 
@@ -113,7 +116,7 @@ def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
     what = f"is not a setting; known here: {', '.join(known)}."
     if near := perhaps(name, known):
         return what, near
-    if len(section) == 1 and (family := FAMILIES.get(str(section[0]))):
+    if family := _family_at(section):
         for kind in family.modules():
             if name in family.load(kind).Config.model_fields:
                 return what, f"It belongs to `kind: {kind}`."
@@ -128,18 +131,32 @@ def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
 def _settings_of(keys: Keys, data: dict[str, Any]) -> set[str]:
     """Return the settings that may stand in the section at `keys`."""
     kinds: list[Any] = [Hub]
-    for step in keys:
-        kinds = [found for kind in kinds for found in _below(kind, str(step), data)]
+    here: Any = data
+    for index, step in enumerate(keys):
+        if isinstance(here, dict):
+            here = here.get(str(step), {})
+        else:
+            here = here[step] if isinstance(here, list) and isinstance(step, int) and step < len(here) else {}
+        if family := _family_at(keys[: index + 1]):
+            named = family.name_in(here)
+            known = named if named in family.modules() else family.default
+            kinds = [family.load(known).Config] if known else []
+        else:
+            kinds = [found for kind in kinds for found in _below(kind, str(step))]
     return {name for kind in kinds if get_origin(kind) is None for name in kind.model_fields}
 
 
-def _below(kind: Any, name: str, data: dict[str, Any]) -> list[Any]:
+def _family_at(keys: Keys) -> Family | None:
+    """Return the family whose kinds a section may have; None for one that has no `kind`."""
+    if len(keys) == 3 and keys[:2] == ("auth", "ways"):
+        return WAYS
+    return FAMILIES.get(str(keys[0])) if len(keys) == 1 else None
+
+
+def _below(kind: Any, name: str) -> list[Any]:
     """Return what may stand below `name` in a model, or below any name or number in a mapping or list."""
     if origin := get_origin(kind):
         return list(_kinds_in(get_args(kind)[1 if origin is dict else 0]))
-    if kind is Hub and (family := FAMILIES.get(name)):
-        named = family.name_in(data.get(name, {}))
-        return [family.load(named if named in family.modules() else family.default).Config]
     field = kind.model_fields.get(name)
     return list(_kinds_in(field.annotation)) if field else []
 

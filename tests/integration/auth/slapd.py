@@ -51,6 +51,17 @@ access to * by dn.exact="{HUB}" read by self read by users read by * none
 """)
         self._add(self._content())
 
+    def section(self, ca: str = "{ca}") -> str:
+        """Return the `auth` of a hub.yaml by which a hub looks people up here; `ca` is the file of the authority."""
+        return f"""\
+auth:
+  kind: ldap
+  servers: ["{self.ldaps}"]
+  ca: {ca}
+  search: {{base: "ou=people,{BASE}", account: "{HUB}"}}
+  look_every: 1s
+"""
+
     @property
     def ldap(self) -> str:
         return f"ldap://localhost:{self.plain}"

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hubwright.auth.allow import parts
+from hubwright.auth.ways import key_of, listed, listed_name
 from hubwright.care.people.hub import HubPeople, is_outside
 from hubwright.care.people.step import Change, Plan, Step
 from hubwright.config.load import Loaded
@@ -100,12 +101,13 @@ class Planner:
         if self.roster is None:
             return []
         hub = self.loaded.hub
-        named = {*hub.people.users, *admins(hub, self.site), *parts(getattr(hub.auth, "allow", "nobody"))[1]}
-        listed = self.roster.by_name
+        allowed = parts(getattr(listed(hub.auth), "allow", "nobody"))[1]
+        named = {*hub.people.users, *admins(hub, self.site), *allowed}
+        here = self.roster.by_name
         return sorted(
             name
             for name, person in self.applied.items()
-            if name not in named and not (name in listed and same_person(listed[name].login, person.login))
+            if name not in named and not (name in here and same_person(here[name].login, person.login))
         )
 
     # Who leaves
@@ -308,11 +310,13 @@ class Planner:
     def _tell_admins(self) -> None:
         """Note where `admin` in the roster has no effect."""
         auth = self.loaded.hub.auth
-        decided = [key for key in ("admins", "admin_groups") if getattr(auth, key, ())]
+        decided = [
+            key_of(auth, listed_name(auth), key) for key in ("admins", "admin_groups") if getattr(listed(auth), key, ())
+        ]
         if is_outside(self.loaded.hub) and self.loaded.hub.hub.admins:
             decided.append("hub.admins")
         if decided and any(person.admin for person in self.people):
-            keys = " and ".join(key if "." in key else f"auth.{key}" for key in decided)
+            keys = " and ".join(decided)
             self.notes.append(f"{keys} decides who is an admin, at each login; name the roster's admins there, too.")
 
     def _problem(self, line: int, what: str, remedy: str = "") -> None:
