@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.status import Status
 
 from hubwright.auth.first_use.links import first_admin_link
+from hubwright.auth.ways import listed
 from hubwright.care import ground, service, supervise
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.config.load import Loaded
@@ -46,7 +47,7 @@ def up(config: ConfigOption = None, state: StateOption = None, keep: KeepOption 
 
 def _tell_open(terminal: Terminal, loaded: Loaded, site: Site) -> None:
     terminal.open(site.public_url)
-    if loaded.hub.auth.kind != "first_use":
+    if listed(loaded.hub.auth).kind != "first_use":
         return
     for admin in admins(loaded.hub, site):
         if link := first_admin_link(site, admin):
