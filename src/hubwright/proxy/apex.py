@@ -12,7 +12,7 @@ from hubwright.errors import Problem
 from hubwright.fields import Site, shown
 from hubwright.machine.files import hidden_from, weak_component
 from hubwright.proxy.https.self_made import check_name
-from hubwright.proxy.serving import Apex, host_of
+from hubwright.proxy.serving import Apex, file_of, host_of
 
 
 class Static(BaseModel):
@@ -78,4 +78,4 @@ def pages(site: Site, apex: Apex | None) -> list[dict[str, Any]]:
 
 
 def _folder(static: Static, site: Site) -> Path:
-    return ((site.config.parent if site.config else Path()) / static.folder).absolute()
+    return file_of(static.folder, site).absolute()
