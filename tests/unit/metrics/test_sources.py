@@ -44,18 +44,13 @@ class ForkServer:
         self.path.unlink()
 
     def serve(self, listener):
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                keys = wire.receive(connection, 5).get("keys")
-                self.asked.append(keys)
-                found = {k: v for k, v in self.servers.items() if keys is None or k in keys}
-                connection.sendall(
-                    wire.encode({"ok": True, "version": 2, "mounts": self.mounts, "base": "base", "servers": found})
-                )
+        for connection in wire.accepted(listener):
+            keys = wire.receive(connection, 5).get("keys")
+            self.asked.append(keys)
+            found = {k: v for k, v in self.servers.items() if keys is None or k in keys}
+            connection.sendall(
+                wire.encode({"ok": True, "version": 2, "mounts": self.mounts, "base": "base", "servers": found})
+            )
 
 
 @pytest.fixture
