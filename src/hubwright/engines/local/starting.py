@@ -17,7 +17,20 @@ from jupyterlab.labapp import LabApp
 from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
-from hubwright.engines.local import agent, answers, events, launch, logs, provisioner, server, settings, sharing, spared
+from hubwright.engines.local import (
+    agent,
+    answers,
+    events,
+    installed,
+    lab_settings,
+    launch,
+    logs,
+    provisioner,
+    server,
+    settings,
+    sharing,
+    spared,
+)
 from hubwright.engines.local.singleuser import SingleUser
 from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
@@ -49,8 +62,10 @@ def prepare(site: Site) -> None:
         settings.adopt(kind)
     events.prepare()
     spared.prepare()
+    installed.prepare()
     answers.EXPORTERS.prepare()
     sharing.SHARING.prepare()
+    lab_settings.prepare()
     from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
 
     kernel.prepare()
