@@ -48,9 +48,10 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield loaded.place(problem)
     for problem in ENGINES.of(loaded.hub.engine).check(loaded.hub.engine, site):
         yield loaded.place(problem)
-    for problem in https_of(loaded.hub.https).check(loaded.hub.https, site):
+    kind, section = https_of(loaded.hub.https), loaded.hub.https
+    for problem in kind.check(section, site):
         yield loaded.place(problem)
-    for problem in apex.check(loaded.hub.static, site):
+    for problem in apex.check(loaded.hub.static, site, lambda host: kind.covers(section, site, host)):
         yield loaded.place(problem)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))

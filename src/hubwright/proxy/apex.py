@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,8 +42,11 @@ def apex_of(static: Static | None, site: Site) -> Apex | None:
     return Apex(str(_folder(static, site)), static.name or host_of(site.public_url), static.name is None)
 
 
-def check(static: Static | None, site: Site) -> Iterator[Problem]:
-    """Yield what keeps the pages from being shown, or what would show more than them."""
+def check(static: Static | None, site: Site, covers: Callable[[str], bool] = lambda host: True) -> Iterator[Problem]:
+    """Yield what keeps the pages from being shown, or what would show more than them.
+
+    `covers` tells whether the certificate is for a name.
+    """
     if static is None:
         return
     if static.name is None and site.base_url == "/":
@@ -52,6 +55,9 @@ def check(static: Static | None, site: Site) -> Iterator[Problem]:
         yield Problem("hub.yaml static", what, remedy)
     if static.name == host_of(site.public_url):
         yield Problem("hub.yaml static.name", f"is the hub's own name, {shown(static.name)}.", "Leave it out.")
+    if static.name and not covers(static.name):
+        remedy = "Browsers will refuse it: add the name to https.names, or use a certificate for both names."
+        yield Problem("hub.yaml static.name", f"the certificate is not for {static.name}.", remedy, "warning")
     folder = _folder(static, site)
     place = "hub.yaml static.folder"
     if not folder.is_dir():

@@ -92,6 +92,11 @@ def serving(config: Config, site: Site) -> Serving:
     return Serving(encrypts=True, redirect=(site.listen[0], 80), hsts=hsts_of(site, config.hsts), acme=acme)
 
 
+def covers(config: Config, site: Site, host: str) -> bool:
+    """Whether a certificate for `host` is asked for."""
+    return host in _names(config, site)
+
+
 def watched(config: Config, site: Site) -> list[Path]:
     """Return no file: Caddy has them."""
     return []

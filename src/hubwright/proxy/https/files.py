@@ -69,6 +69,16 @@ def serving(config: Config, site: Site) -> Serving:
     return Serving(encrypts=True, redirect=redirect_from(site, config.redirect_port), hsts=hsts_of(site, config.hsts))
 
 
+def covers(config: Config, site: Site, host: str) -> bool:
+    """Whether the certificate is for `host`; files that cannot be used are told by `check`."""
+    from hubwright.proxy.https.certificate import read
+
+    try:
+        return read(*_paths(config, site))[0].covers(host)
+    except ConfigError:
+        return True
+
+
 def watched(config: Config, site: Site) -> list[Path]:
     """Return the files that `pair` reads."""
     return [path for path in _paths(config, site) if path]

@@ -49,6 +49,11 @@ def serving(config: Config, site: Site) -> Serving:
     return Serving()
 
 
+def covers(config: Config, site: Site, host: str) -> bool:
+    """Return True: there is none."""
+    return True
+
+
 def watched(config: Config, site: Site) -> list[Path]:
     """Return no file."""
     return []

@@ -61,6 +61,11 @@ def serving(config: Config, site: Site) -> Serving:
     )
 
 
+def covers(config: Config, site: Site, host: str) -> bool:
+    """Whether the certificate is made for `host`."""
+    return host in names(config, site)
+
+
 def watched(config: Config, site: Site) -> list[Path]:
     """Return no file: what there is only this module writes."""
     return []
