@@ -16,8 +16,6 @@ from hubwright.proxy.pages import hub_silent, server_silent
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
 
-expect.set_options(timeout=20_000)
-
 _KEPT = """async () => {
     const state = async () => (await navigator.serviceWorker.getRegistration("/user/"))?.active?.state;
     while (await state() !== "activated") await new Promise((done) => setTimeout(done, 50));
@@ -141,8 +139,7 @@ def test_memory_that_runs_out_is_told_in_words(
     hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
     someone, browser = account(), person(hub)
-    browser.open("/")
-    browser.sign_in(someone.name, someone.password)
+    browser.enter(someone)
     page = browser.lab()
     page.locator(".jp-LauncherCard[data-category=Notebook]", has_text="Python 3").first.click()
     browser.run_cell(HOG)
