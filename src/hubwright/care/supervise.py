@@ -58,6 +58,8 @@ class Service:
     """None when the fork server makes them."""
     redirect: tuple[str, int] | None = None
     """Where plain HTTP is listened for besides."""
+    clear: Callable[[Site], None] = lambda site: None
+    """Called when all is stopped, the notebooks too: ends and removes what is left of them. Never raises."""
     tend: Callable[[Process | None], None] = lambda caddy: None
     """Called every few seconds while it runs, with Caddy's process; renews certificates. Never raises."""
 
@@ -179,6 +181,8 @@ def _stop(run: _Run, *, keep: bool) -> None:
         elif not run.watch.stop(name, hurry=run.requests.hurry):
             late.append(name)
     run.watch.forget()
+    if not keep:
+        run.service.clear(run.site)
     run.watch.reap()
     if late:
         run.voice.warn(f"Could not be stopped: {', '.join(late)}.")

@@ -33,7 +33,7 @@ def ensure(name: str) -> cgroups.Hierarchy:
     hierarchy = cgroups.find(name)
     if not hierarchy.mounts:
         return hierarchy
-    if hierarchy.version == 1 or not Path("/run/systemd/system").is_dir():
+    if not _is_systemds(hierarchy):
         try:
             hierarchy.group("user.0").make()
         except (MachineError, OSError):  # a container, whose own processes fill the group that it may divide
@@ -78,6 +78,41 @@ def _start(unit: str) -> str:
     command = ["systemd-run", "--quiet", f"--unit={unit}", *(f"--property={one}" for one in _PROPERTIES)]
     command += ["--description=Hubwright's notebook servers", "/bin/sleep", "infinity"]
     try:
+def find(name: str) -> cgroups.Hierarchy:
+    """Return the hierarchy that `ensure` has returned for `name`; nothing is made when it has not."""
+    hierarchy = cgroups.find(name)
+    if not hierarchy.mounts or not _is_systemds(hierarchy):
+        return hierarchy
+    unit = f"{name}.service"
+    return cgroups.Hierarchy(2, hierarchy.mounts, _unit_group(unit) or f"system.slice/{unit}")
+
+
+def clear(name: str, timeout: float = 2.0) -> bool:
+    """End what still runs in servers' groups of `name`, and give back what is there; whether all of it is gone.
+
+    For when a whole service has been stopped. Besides what `ensure` returns these are the empty groups that Docker
+    leaves in every hierarchy. What others run in groups of that name is left alone.
+    """
+    hierarchy = find(name)
+    if not hierarchy.mounts:
+        return True
+    for group in servers(hierarchy):
+        group.kill()
+    gone = release(hierarchy, timeout)
+    for tree in cgroups.trees():
+        gone = cgroups.Group(cgroups.Hierarchy(1, {"": tree}, ""), name).sweep() and gone
+    return gone
+
+
+def servers(hierarchy: cgroups.Hierarchy) -> list[cgroups.Group]:
+    """Return every group that was made for a server and is there, whether something runs in it or not."""
+    return [*hierarchy.group().below("user.*/*"), *hierarchy.group().below("open/user.*/*")]
+
+
+def _is_systemds(hierarchy: cgroups.Hierarchy) -> bool:
+    return hierarchy.version == 2 and Path("/run/systemd/system").is_dir()
+
+
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError) as error:
         why = getattr(error, "stderr", "") or str(error)

@@ -142,4 +142,4 @@ def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
     notebook.service.stop(notebook.user)
     wait_until(lambda: not strays())
     assert list((notebook.service.site.servers).iterdir()) == []
-    wait_until(lambda: not list(Path("/sys/fs/cgroup").rglob(f"hubwright-{notebook.service.run.name}/user.*")))
+    wait_until(lambda: not list(Path("/sys/fs/cgroup").rglob(f"hubwright-{notebook.service.run.name}*/user.*")))

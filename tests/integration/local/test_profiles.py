@@ -19,7 +19,7 @@ from tests.conftest import Account, measured, wait_until
 from tests.running import Notebook, Service
 
 from hubwright.fields import server_key
-from hubwright.machine import cgroups
+from hubwright.machine import cgroups, delegate
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -87,7 +87,7 @@ def group(notebook: Notebook) -> cgroups.Group:
 
 
 def whole(hub: Service, *names: str) -> cgroups.Group:
-    return cgroups.find(f"hubwright-{hub.run.name}").group(*names)
+    return delegate.find(f"hubwright-{hub.run.name}").group(*names)
 
 
 BAD: list[tuple[Any, int]] = [

@@ -88,6 +88,7 @@ class ForkServer(Loop):
         self.watch(self.control, self.accept_control)
         for found in places.recorded(site):
             self.adopt(found)
+        self.end_strays()
         room.open_up(self.hierarchy)
         self.share()
 
@@ -148,6 +149,13 @@ class ForkServer(Loop):
             server.pidfd = os.dup(pidfd)
         self.add(server)
 
+    def end_strays(self) -> None:
+        """End what runs in groups of servers that nobody knows any more, and remove these groups."""
+        known = {server.group for server in self.servers.values()}
+        for group in delegate.servers(self.hierarchy) if self.hierarchy.mounts else ():
+            if group.path not in known:
+                self.empty(group)
+
     def add(self, server: Server) -> None:
         """Put a server into the table and watch for its end."""
         self.servers[server.key] = server
@@ -189,12 +197,12 @@ class ForkServer(Loop):
     def clean(self, server: Server) -> None:
         """End every process a server left and remove its folder and its group."""
         if server.group:
-            self.empty(server, cgroups.Group(self.hierarchy, server.group))
+            self.empty(cgroups.Group(self.hierarchy, server.group), server)
         else:
             places.end_strays(server.key, server.user, server.name)
         places.remove(self.site, server.key)
 
-    def empty(self, server: Server, group: cgroups.Group, tries: int = 50) -> None:
+    def empty(self, group: cgroups.Group, server: Server | None = None, tries: int = 50) -> None:
         """End what is in a server's group and remove it, in some seconds; not once another server runs in it."""
         if any(other is not server and other.group == group.path for other in self.running()):
             return
@@ -202,7 +210,7 @@ class ForkServer(Loop):
         if group.remove() or not tries:
             cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
         else:
-            self.later(0.1, lambda: self.empty(server, group, tries - 1))
+            self.later(0.1, lambda: self.empty(group, server, tries - 1))
 
     def share(self, new: Server | None = None) -> HubwrightError | None:
         """Divide what all servers share among those that run, and `new`; return why that could not be."""
