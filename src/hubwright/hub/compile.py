@@ -82,9 +82,8 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         "admit": sorted(getattr(hub.engine, "admit", ())),
         "service": getattr(of_kind(hub.auth, "pam"), "service", "login"),
         "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
+        "ids": [int(number) for number in hub.people.ids.split("-")],
     }
-    if hub.people.roster or "ids" in hub.people.model_fields_set:
-        found["ids"] = [int(number) for number in hub.people.ids.split("-")]
     return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
 
 

@@ -60,6 +60,11 @@ class HubPeople:
         """Return the hub's groups of somebody."""
         return frozenset(self.users.get(name, {}).get("groups") or ())
 
+    def routes(self, name: str, base_url: str) -> list[str]:
+        """Return the addresses below which the servers of somebody are reached now."""
+        running = sorted(self.users.get(name, {}).get("servers") or {})
+        return [f"{base_url}user/{name}/{f'{server}/' if server else ''}" for server in running]
+
     def add(self, person: Person, before: Person | None) -> str:
         """Let somebody in, by no other address than before any more; return the one-time link, if there are such."""
         fresh = person.name not in self.users

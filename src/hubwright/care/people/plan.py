@@ -13,6 +13,7 @@ from pathlib import Path
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import key_of, listed, listed_name
 from hubwright.care.people.hub import HubPeople, is_outside
+from hubwright.care.people.serving import encryption
 from hubwright.care.people.step import Change, Plan, Step
 from hubwright.config.load import Loaded
 from hubwright.config.roster import read
@@ -94,7 +95,8 @@ class Planner:
                 "(`hubwright apply` again; with people.watch by itself)."
             )
         many = len(leaving) > max(FEW, len(self.applied) // 2)
-        return Plan(tuple(steps), tuple(self.problems), tuple(self.notes), tuple(leaving), many)
+        comes = encryption(self.loaded, self.site)
+        return Plan(tuple(steps), tuple(self.problems), tuple(self.notes), tuple(leaving), many, comes)
 
     def leaving(self) -> list[str]:
         """Return who was let in by the roster, is not on it any more, and is let in by nothing else."""
@@ -115,7 +117,9 @@ class Planner:
     def _out(self, person: Person) -> Iterator[Step]:
         name, hub = person.name, self.hub
         if hub is not None and hub.knows(person):
-            yield Step("person", "remove", name, "ends servers, sessions and tokens", partial(hub.remove, person))
+            routes = hub.routes(name, self.site.base_url)
+            servers = f"servers ({', '.join(routes)})" if routes else "servers"
+            yield Step("person", "remove", name, f"ends {servers}, sessions and tokens", partial(hub.remove, person))
         entry = find_account(name)
         if entry is None:
             return
