@@ -72,12 +72,6 @@ def release(hierarchy: cgroups.Hierarchy, timeout: float = 2.0) -> bool:
     return True
 
 
-def _start(unit: str) -> str:
-    """Start the unit; return its group."""
-    subprocess.run(["systemctl", "reset-failed", unit], check=False, capture_output=True, timeout=20)
-    command = ["systemd-run", "--quiet", f"--unit={unit}", *(f"--property={one}" for one in _PROPERTIES)]
-    command += ["--description=Hubwright's notebook servers", "/bin/sleep", "infinity"]
-    try:
 def find(name: str) -> cgroups.Hierarchy:
     """Return the hierarchy that `ensure` has returned for `name`; nothing is made when it has not."""
     hierarchy = cgroups.find(name)
@@ -113,6 +107,12 @@ def _is_systemds(hierarchy: cgroups.Hierarchy) -> bool:
     return hierarchy.version == 2 and Path("/run/systemd/system").is_dir()
 
 
+def _start(unit: str) -> str:
+    """Start the unit; return its group."""
+    subprocess.run(["systemctl", "reset-failed", unit], check=False, capture_output=True, timeout=20)
+    command = ["systemd-run", "--quiet", f"--unit={unit}", *(f"--property={one}" for one in _PROPERTIES)]
+    command += ["--description=Hubwright's notebook servers", "/bin/sleep", "infinity"]
+    try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError) as error:
         why = getattr(error, "stderr", "") or str(error)
