@@ -56,6 +56,7 @@ def compose(
         notebooks=_notebooks(loaded),
         redirect=kind.serving(loaded.hub.https, site).redirect,
         clear=lambda site: _clear(site, voice),
+        ask=renewal.ask,
         tend=renewal.step,
     )
 

@@ -60,6 +60,8 @@ class Service:
     """Where plain HTTP is listened for besides."""
     clear: Callable[[Site], None] = lambda site: None
     """Called when all is stopped, the notebooks too: ends and removes what is left of them. Never raises."""
+    ask: Callable[[], None] = lambda: None
+    """Called while a start waits for its page; raises `HubwrightError` when waiting is of no use."""
     tend: Callable[[Process | None], None] = lambda caddy: None
     """Called every few seconds while it runs, with Caddy's process; renews certificates. Never raises."""
 
@@ -137,6 +139,7 @@ def _await_start(run: _Run, parts: Sequence[Part]) -> None:
     stuck: list[Part] = []
 
     def done() -> bool:
+        run.service.ask()
         pending[:] = [part for part in pending if not part.ready()]
         stuck[:] = [part for part in vital if run.watch.looping(part.name)]
         if patience.waited > _QUIET:
