@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hubwright.errors import MachineError
-from hubwright.machine import cgroups
+from hubwright.machine import cgroups, systemd
 
 _HOLDER = "holder"
 _PROPERTIES = (
@@ -28,7 +28,8 @@ def ensure(name: str) -> cgroups.Hierarchy:
 
     With systemd and cgroup version 2 it is the folder of a delegated unit of its own, `NAME.service`, held by a
     sleeping process in a leaf (systemd.resource-control(5), Delegate=): notebooks are not in the unit of the
-    program that starts them, so that restarting the one does not end the others.
+    program that starts them, so that restarting the one does not end the others. A unit of that name that
+    somebody has installed is started instead, and stays.
     """
     hierarchy = cgroups.find(name)
     if not hierarchy.mounts:
@@ -57,7 +58,12 @@ def ensure(name: str) -> cgroups.Hierarchy:
 
 
 def release(hierarchy: cgroups.Hierarchy, timeout: float = 2.0) -> bool:
-    """Give back what `ensure` returned, once no server is left in it; whether it is gone within `timeout` seconds."""
+    """Give back what `ensure` returned, once no server is left in it; whether it is gone within `timeout` seconds.
+
+    An installed unit is not ours to end.
+    """
+    if _is_installed(Path(hierarchy.base).name):
+        return True
     deadline = time.monotonic() + timeout
     whole, holder = hierarchy.group(), hierarchy.group(_HOLDER)
     while not whole.sweep():
@@ -112,6 +118,8 @@ def _start(unit: str) -> str:
     subprocess.run(["systemctl", "reset-failed", unit], check=False, capture_output=True, timeout=20)
     command = ["systemd-run", "--quiet", f"--unit={unit}", *(f"--property={one}" for one in _PROPERTIES)]
     command += ["--description=Hubwright's notebook servers", "/bin/sleep", "infinity"]
+    if _is_installed(unit):
+        command = ["systemctl", "start", unit]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError) as error:
@@ -124,6 +132,10 @@ def _start(unit: str) -> str:
             raise MachineError(what, where=unit, remedy=f"Look at: systemctl status {unit}")
         time.sleep(0.05)
     return group
+
+
+def _is_installed(unit: str) -> bool:
+    return unit.endswith(".service") and (systemd.UNITS / unit).exists()
 
 
 def _unit_group(unit: str) -> str:
