@@ -52,12 +52,12 @@ class Line:
         return "" if self.best is None else f"{self.best:.3g} times better"
 
 
-def main() -> int:
-    """Write page and plot; 2 when there is no CSV."""
+def main(words: list[str] | None = None) -> int:
+    """Write page and plot as the command line says, or `words`; 2 when there is no CSV."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--from", dest="folder", type=Path, default=HERE)
     parser.add_argument("--to", type=Path, default=HERE.parent / "docs")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(words)
     found = {path.stem: table.read(path) for path in sorted(chosen.folder.glob("*.csv"))}
     found = {name: found[name] for name in _LINES if name in found}
     if not found:

@@ -7,11 +7,11 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import jwt
 import pytest
+from jupyterhub import orm
 from tests.unit.auth.test_openid_tokens import OTHER, OURS, make
 
 from hubwright.auth.identities import Known
@@ -206,7 +206,7 @@ async def test_a_session_that_ended_asks_for_a_new_login_and_ends_nothing(enter,
     for _ in range(2):  # the hub has nothing to ask with from then on, and remembers
         verdict, groups = await one.standing("ada")
         assert (verdict.allowed, verdict.renew, groups) == (True, True, None)
-        assert await one.refresh_user(SimpleNamespace(name="ada")) is False, "a browser logs in again"
+        assert await one.refresh_user(orm.User(name="ada")) is False, "a browser logs in again"
 
 
 async def test_without_a_token_the_last_login_counts_for_some_time(enter, provider):
@@ -215,7 +215,7 @@ async def test_without_a_token_the_last_login_counts_for_some_time(enter, provid
     provider.end_access()
     found = await asyncio.gather(*(one.standing("ada") for _ in range(4)))
     assert {(verdict.allowed, verdict.renew) for verdict, _ in found} == {(True, False)}
-    assert (await one.refresh_user(SimpleNamespace(name="ada")))["groups"] == ["lab"]
+    assert (await one.refresh_user(orm.User(name="ada")))["groups"] == ["lab"]
     for days, allowed, renew in ((6.9, True, False), (7.1, True, True), (13.9, True, True), (14.1, False, False)):
         with one.identities._kept.change() as kept:
             kept["names"]["ada"][0]["seen"] = time.time() - days * 86400

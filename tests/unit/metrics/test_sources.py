@@ -199,7 +199,7 @@ def test_a_quota_is_read():
     assert disk.parse_quota("", "/dev/vda1") is None
 
 
-def test_a_quota_is_preferred(tmp_path, monkeypatch):
+def test_a_quota_is_preferred(tmp_path):
     """With a program that prints what quota(1) does: no file system of the test machine keeps quotas."""
     device = disk._device_of(tmp_path)
     program = tmp_path / "quota"

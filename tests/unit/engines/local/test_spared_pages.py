@@ -143,17 +143,16 @@ def test_language_servers_are_looked_for_when_somebody_asks() -> None:
     told = alone(
         """
         import asyncio, logging
-        from types import SimpleNamespace
         from jupyter_lsp import serverextension
         from jupyter_lsp.manager import LanguageServerManager
+        from jupyter_server.serverapp import ServerApp
         from tornado.ioloop import IOLoop
         from hubwright.engines.local import spared
         spared.prepare()
         async def main():
             manager = serverextension.LanguageServerManager(node_roots=[])
-            app = SimpleNamespace(
-                io_loop=IOLoop.current(), log=logging.getLogger("lsp"), language_server_manager=manager
-            )
+            app = ServerApp(log=logging.getLogger("lsp"))
+            app.io_loop, app.language_server_manager = IOLoop.current(), manager
             await serverextension.initialize(app, "file:///tmp/documents")
             before = dict(manager.all_language_servers)
             assert await asyncio.gather(manager.ready(), manager.ready()) == [True, True]
