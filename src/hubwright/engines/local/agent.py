@@ -134,7 +134,7 @@ class Place(NamedTuple):
     account: tuple[str | int, ...]
     """The user's entry in the table of accounts, as `pwd.struct_passwd` takes it."""
     groups: list[int]
-    log: str
+    pipe: str
     title: str
     cpus: int
     """How many threads a kernel's BLAS library may have."""
@@ -177,7 +177,7 @@ def fork(close: list[int]) -> Forked:
 
 def _serve(channel: socket.socket, place: Place) -> None:
     account = pwd.struct_passwd(place.account)
-    launch.become(account, place.groups, {}, place.log, privileged=place.privileged)
+    launch.become(account, place.groups, {}, place.pipe, privileged=place.privileged)
     setproctitle(place.title)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Agent(channel, place.cpus).serve()

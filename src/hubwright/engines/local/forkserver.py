@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from setproctitle import setproctitle
 
 from hubwright.engines.local import launch, places, preload, starting
 from hubwright.engines.local.loop import Connection, Loop
+from hubwright.engines.local.output import PIPE, Output, make_pipe
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate, merging, room, site_file, wire
@@ -48,6 +50,8 @@ class Server:
     """Whether it is a child of this process, so that its exit code can be learnt."""
     group: str = ""
     reserve: cgroups.Reserve = cgroups.NO_RESERVE
+    output: Output | None = None
+    """Where what it prints is taken from; None for one of an older Hubwright, which writes its log itself."""
     code: int | None = None
     waiters: list[Connection] = field(default_factory=list)
 
@@ -147,6 +151,8 @@ class ForkServer(Loop):
                 self.clean(server)
                 return
             server.pidfd = os.dup(pidfd)
+        with suppress(FileNotFoundError):
+            self.hear(server)
         self.add(server)
 
     def end_strays(self) -> None:
@@ -156,6 +162,25 @@ class ForkServer(Loop):
             if group.path not in known:
                 self.empty(group)
 
+    def hear(self, server: Server) -> None:
+        """Take what a server prints to its log, from the pipe in its folder."""
+        log = launch.log_path(self.site, server.user, server.name)
+        server.output = Output(self, self.site.servers / server.key / PIPE, log)
+
+    def hear_anew(self, server: Server) -> None:
+        """As `hear`, for one that is about to start.
+
+        Raises:
+            MachineError: its folder, or the pipe in it, cannot be made.
+        """
+        place = self.site.servers / server.key
+        try:
+            place.mkdir(mode=0o711, exist_ok=True)
+            make_pipe(place)
+            self.hear(server)
+        except OSError as error:
+            raise MachineError(f"its folder cannot be made: {error.strerror}", where=str(place)) from error
+
     def add(self, server: Server) -> None:
         """Put a server into the table and watch for its end."""
         self.servers[server.key] = server
@@ -164,6 +189,8 @@ class ForkServer(Loop):
     def ended(self, server: Server) -> None:
         """A server's process has ended: end what it left, learn the code, tell who waits."""
         self.unwatch(server.pidfd)
+        if server.output:
+            server.output.close()
         self.clean(server)
         server.reserve = cgroups.NO_RESERVE
         self.reap(server.process.pid, server.ours, lambda code: self.settled(server, code))
@@ -255,6 +282,8 @@ class ForkServer(Loop):
         if server is None:
             return {"ok": True, "state": "unknown"}
         if operation == "log":
+            if server.output:
+                server.output.drain()
             return {"ok": True, "text": places.log_tail(self.site, server.user, server.name)}
         if server.code is not None:
             return {"ok": True, "state": "exited", "code": server.code}
@@ -339,7 +368,13 @@ class Starting:
         process = Process(self.pid, words["started"])
         reserve = cgroups.Reserve(**words["reserve"])
         new = Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"], reserve)
-        if why := self.loop.share(new):
+        why = self.loop.share(new)
+        try:
+            if not why:
+                self.loop.hear_anew(new)
+        except MachineError as error:
+            why = error
+        if why:
             self.channel.send(starting.refusal(why))
             self.loop.share()
             return

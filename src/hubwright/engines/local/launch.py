@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from hubwright.engines.local.output import open_pipe
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
 from hubwright.machine import cgroups, keyring, mounts, policy, wire
@@ -195,14 +196,14 @@ def record(site: Site, launch: Launch, uid: int, group: str) -> None:
     write_atomically(site.servers / launch.key / "server.json", text, 0o600, durable=False)
 
 
-def become(account: pwd.struct_passwd, groups: list[int], env: dict[str, str], log: str, *, privileged: bool) -> None:
+def become(account: pwd.struct_passwd, groups: list[int], env: dict[str, str], pipe: str, *, privileged: bool) -> None:
     """Turn this process into one of the user's: session, output, signals, identity, environment, folder.
 
-    Afterwards it owns its own /proc entries again, as a process started by login would.
+    What it prints goes into `pipe`. Afterwards it owns its own /proc entries again, as if a login had started it.
     """
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    out = open_pipe(Path(pipe))
     for source, target in ((null, 0), (out, 1), (out, 2)):
         os.dup2(source, target)
     os.close(null)

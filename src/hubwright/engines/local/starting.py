@@ -31,6 +31,7 @@ from hubwright.engines.local import (
     sharing,
     spared,
 )
+from hubwright.engines.local.output import PIPE
 from hubwright.engines.local.singleuser import SingleUser
 from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
@@ -149,11 +150,11 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     if group and (file := group.oom_file()):
         env["HUBWRIGHT_OOM_FILE"] = str(file)
     name = f"{wanted.user}/{wanted.server}"
-    log = str(launch.log_path(site, wanted.user, wanted.server))
+    pipe = str(site.servers / wanted.key / PIPE)
     groups = os.getgrouplist(account.pw_name, account.pw_gid)
     cpus = max(1, round(wanted.limits.cpu or len(os.sched_getaffinity(0))))
-    helper.settle(agent.Place(tuple(account), groups, log, f"kernel-agent {name}", cpus, site.privileged))
-    launch.become(account, groups, env, log, privileged=site.privileged)
+    helper.settle(agent.Place(tuple(account), groups, pipe, f"kernel-agent {name}", cpus, site.privileged))
+    launch.become(account, groups, env, pipe, privileged=site.privileged)
     setproctitle(f"notebook-server {name}")
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
     sys.argv = ["jupyterhub-singleuser"]
