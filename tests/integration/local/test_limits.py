@@ -143,5 +143,5 @@ def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
     wait_until(strays)
     notebook.service.stop(notebook.user)
     wait_until(lambda: not strays())
-    assert list((notebook.service.site.servers).iterdir()) == []
+    wait_until(lambda: list((notebook.service.site.servers).iterdir()) == [])
     wait_until(lambda: not _control_groups(f"hubwright-{notebook.service.run.name}*/user.*"))
