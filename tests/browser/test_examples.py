@@ -168,7 +168,7 @@ def types(page: Page, name: str, password: str, form: str = "") -> None:
 def linux_lab(stage: Stage, page: Page, account: Account) -> At:
     """Not a word changed: its Unix accounts, on every address of the machine, by a certificate of its own making."""
     hub = stage.start("linux-lab", "https://10.9.9.1:8000", {}, "-k")
-    hub.up()
+    hub.up(wait=180)
     hub.trust = ("--cacert", str(hub.state / "authority.crt"))
     page.goto(hub.url)
     types(page, account.name, account.password)
@@ -187,7 +187,7 @@ def julia_class(stage: Stage, page: Page, account: Account) -> At:
     stage.closing.append(lambda: remove_account(teacher))
     shutil.copy(stage.world.root, hub.folder / "root.crt")
     (hub.folder / "root.crt").chmod(0o644)
-    hub.up()
+    hub.up(wait=180)
     page.goto(hub.cli("user", "link", stage.name).stdout.strip())
     page.fill("#password", "a password of mine")
     page.fill("#again", "a password of mine")
@@ -218,7 +218,7 @@ def stem_camp_swarm(stage: Stage, page: Page, account: Account) -> At:
     (hub.folder / "camp" / "index.html").write_text("<h1>The camp</h1>")
     stage.secret(hub, "google.secret", openid.SECRET)
     _nginx(stage, hub)
-    hub.up()
+    hub.up(wait=180)
     hub.cli("apply")
     assert stage.world.ask("https://camp.example.org/", "-k") == "200"
     page.goto("https://camp.example.org/")
@@ -279,7 +279,7 @@ def cloud_vms(stage: Stage, page: Page, account: Account) -> At:
     assert "can run" in checked and "ldap1.example.org cannot be reached" in checked, checked
     looked = hub.cli("check", "login", stage.name, check=False).stdout
     assert f"{stage.name} may log in by institute" in looked and "may not log in by partners" in looked
-    hub.up()
+    hub.up(wait=180)
     page.goto(hub.url)
     page.locator("text=Sign in with your partner account").click()
     at_provider(page, partner, "bob's")

@@ -94,13 +94,16 @@ class Identities:
     def follow(self, links: Mapping[str, Iterable[str]]) -> list[str]:
         """Bring the links of hub.yaml, `PROVIDER:LOGIN` by Unix name, into step; return what stands against any.
 
-        A link that is not there any more is taken away; who came in by it is another person again.
+        A link that is not there any more is taken away; who came in by it is another person again. The name stays with
+        the first of those who had it, since home and files still have it.
         """
         wanted = {identity: name for name, identities in links.items() for identity in identities}
         problems = []
         with self._kept.change() as found:
             for name, identities in list(found["names"].items()):
                 left = [one for one in identities if not one.get("linked") or wanted.get(one["linked"]) == name]
+                if not left and (first := next((one for one in identities if one["subject"]), None)):
+                    left = [{key: value for key, value in first.items() if key != "linked"}]
                 found["names"][name] = left
                 if not left:
                     del found["names"][name]

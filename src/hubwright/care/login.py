@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubwright.auth import FAMILY as AUTH
+from hubwright.auth.allow import parts
 from hubwright.auth.first_use.store import Store
 from hubwright.auth.identities import Identities
 from hubwright.auth.outside_kind import Seen
 from hubwright.auth.rule import Person, Rule
-from hubwright.auth.ways import listed_name, ways_of
+from hubwright.auth.ways import is_outside, listed_name, ways_of
 from hubwright.config.load import Loaded
 from hubwright.errors import HubwrightError, Problem, Refused
 from hubwright.fields import Site
@@ -82,23 +83,24 @@ def _outlook(loaded: Loaded, site: Site, login: str, way: str) -> Outlook:
 def _rule(loaded: Loaded, site: Site, way: str) -> Rule:
     """Return the rule of a way; lists outside of the ways mean people of one of them."""
     hub = loaded.hub
-    mine = way == listed_name(hub.auth)
-    return Rule.of(ways_of(hub.auth)[way], hub.people.users if mine else (), admins(hub, site) if mine else ())
+    section = ways_of(hub.auth)[way]
+    users, managing = (hub.people.users, admins(hub, site)) if way == listed_name(hub.auth) else ((), ())
+    if is_outside(section):
+        return Rule.of(section, users, managing)
+    return Rule(users=frozenset({*parts(section.allow)[1], *users}), admins=frozenset(managing))
 
 
 def _outside(loaded: Loaded, site: Site, login: str, seen: Seen, way: str) -> Outlook:
     if seen.person is None:
         return Outlook(login, "", False, False, (), "", seen.verdict.detail)
     groups = tuple(sorted(seen.person.groups))
-    why = seen.verdict.detail
-    try:
-        name = _name(loaded, site, seen.person, way)
-    except HubwrightError as error:
-        return Outlook(login, "", False, False, groups, "", str(error))
     added = way == listed_name(loaded.hub.auth) and bool(seen.person.called & _added(site))
     allowed = seen.verdict.allowed or added
-    if added and not seen.verdict.allowed:
-        why = f"{login} was added by an admin."
+    why = f"{login} was added by an admin." if added and not seen.verdict.allowed else seen.verdict.detail
+    try:
+        name = _name(loaded, site, seen.person, way)
+    except HubwrightError as error:  # who is not on any list is told that first, as at a login
+        return Outlook(login, "", False, False, groups, "", str(error) if allowed or not why else why)
     return Outlook(login, name, allowed, bool(seen.verdict.admin), groups, _account(loaded, site, name), why)
 
 
