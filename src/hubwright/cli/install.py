@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 
 from hubwright.auth.first_use.links import first_admin_link
+from hubwright.auth.ways import listed
 from hubwright.care import checkup
 from hubwright.care import state as states
 from hubwright.care.service import page_answers
@@ -61,7 +62,7 @@ def install(config: ConfigOption = None, state: StateOption = None) -> None:
     _await_page(loaded, site, terminal)
     out = Console(highlight=False, soft_wrap=True)
     out.print(site.public_url, markup=False)
-    if loaded.hub.auth.kind == "first_use":
+    if listed(loaded.hub.auth).kind == "first_use":
         for admin in admins(loaded.hub, site):
             if link := first_admin_link(site, admin):
                 terminal.link(admin, link)
