@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ class _Provider(OpenIDProvider):
 def stage(service: Callable[..., Service], tmp_path: Path) -> Iterator[Stage]:
     world = World()
     with (world.folder / "hosts").open("a") as hosts:
-        hosts.write(HOSTS)
+        hosts.write(f"{HOSTS}10.9.9.1 {socket.gethostname()}\n")
     made = Stage(world, tmp_path, f"hwt-{secrets.token_hex(4)}", service)
     try:
         yield made
@@ -166,8 +167,8 @@ def types(page: Page, name: str, password: str, form: str = "") -> None:
 
 
 def linux_lab(stage: Stage, page: Page, account: Account) -> At:
-    """Not a word changed: its Unix accounts, on every address of the machine, by a certificate of its own making."""
-    hub = stage.start("linux-lab", "https://10.9.9.1:8000", {}, "-k")
+    """Not a word changed: its Unix accounts, by the machine's name, by a certificate of its own making."""
+    hub = stage.start("linux-lab", f"https://{socket.gethostname()}:8000", {}, "-k")
     hub.up(wait=180)
     hub.trust = ("--cacert", str(hub.state / "authority.crt"))
     page.goto(hub.url)
