@@ -109,6 +109,7 @@ def pharma(
         (place / name).chmod(0o777)
         (place / name / "here").write_text(name)
         (place / name / "here").chmod(0o666)
+    running: Service | None = None
     try:
         anybody, member, carol = module_account(), module_account(groups=[team]), module_account()
         text = (EXAMPLES / "pharma-docker.yaml").read_text()
@@ -133,8 +134,9 @@ def pharma(
         for one in (anybody, member, carol):
             running.add_user(one.name)
         yield Pharma(running, anybody, member, carol, place / "conda")
-        running.clean()
     finally:
+        if running:
+            running.clean()
         trusting.undo()
         shutil.rmtree(place)
         for one in (anybody, member, carol):
