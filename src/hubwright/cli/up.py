@@ -54,7 +54,7 @@ def up(
 
 
 def _keep(loaded: Loaded, site: Site, terminal: Terminal) -> None:
-    """Be the program of hubwright.service."""
+    """Be the program of the keeper's unit."""
 
     def tell(opened: Site) -> None:
         terminal.say(f"Open {opened.public_url}")

@@ -57,6 +57,11 @@ def show(units: Iterable[str], *properties: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def is_active(unit: str) -> bool:
+    """Whether a unit is there and has not ended."""
+    return show([unit], "ActiveState")[unit].get("ActiveState") == "active"
+
+
 def job_of(unit: str) -> str:
     """Return what systemd is doing with a unit just now: `stop`, `restart`, `start`, or nothing."""
     for line in systemctl("list-jobs", "--no-legend", "--plain", timeout=10).splitlines():

@@ -13,7 +13,7 @@ import pytest
 import hubwright
 from hubwright.care.units import describe
 from hubwright.care.units.describe import SOCKET, notebooks_unit, units
-from hubwright.care.units.installed import MAIN, unit_of
+from hubwright.care.units.installed import KEEPER, MAIN, unit_of
 from hubwright.care.units.sandbox import Sandbox, settings
 from hubwright.config.load import Loaded, load
 from hubwright.fields import Site
@@ -86,19 +86,24 @@ def test_notebooks_inherit_no_sandbox(tmp_path: Path) -> None:
     for part in ("hub", "caddy", "metrics"):
         text = section(made[unit_of(part)], "Service")
         assert {"User=hubwright", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=strict"} <= set(text)
-    for name in (unit_of("fork-server"), unit_of("account-helper"), notebooks_unit(SITE), MAIN):
+    for name in (unit_of("fork-server"), unit_of("account-helper"), notebooks_unit(SITE), KEEPER):
         keys = {line.partition("=")[0] for line in section(made[name], "Service")}
         sandbox = {key for key, _ in settings(Sandbox((), network=True, others=False, compiled=True))}
         assert not keys & (sandbox | {"User"})
 
 
 def test_no_unit_takes_another_along_when_it_is_restarted(tmp_path: Path) -> None:
-    """Only stopping goes from the main unit to the others; Caddy alone needs the ports."""
+    """Only stopping goes from the main unit to the others; Caddy alone needs the ports.
+
+    The main unit has no process that could end: whatever has StopPropagatedFrom= would end with it.
+    """
     made = described(CASES["defaults"], tmp_path)
     for name, text in made.items():
         tied = [line for line in text.splitlines() if line.startswith(("PartOf=", "BindsTo=", "Requires="))]
-        assert tied == ([f"Requires={SOCKET}"] if name == unit_of("caddy") else [])
-        assert ("StopPropagatedFrom=hubwright.service" in text) == (name != MAIN)
+        expected = {unit_of("caddy"): [f"Requires={SOCKET}"], KEEPER: [f"PartOf={MAIN}"]}
+        assert tied == expected.get(name, [])
+        assert ("StopPropagatedFrom=hubwright.service" in text) == (name not in (MAIN, KEEPER))
+    assert {"Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/true"} <= set(section(made[MAIN], "Service"))
 
 
 def test_the_fork_server_ends_alone(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """From hub.yaml to the units of an installed service, as text; pure.
 
-One unit keeps the others in step (`hubwright.service`: it writes what they read, gives Caddy its certificates, ends
-what hangs), one holds the ports, one the control groups of the notebooks, and each part has its own. Stopping the first
-stops all; restarting it stops none. systemd.unit(5), systemd.service(5), systemd.socket(5).
+`hubwright.service` stands for all of them: stopping it stops all. One unit keeps the others in step (the keeper: it
+writes what they read, gives Caddy its certificates, ends what hangs), one holds the ports, one the control groups of
+the notebooks, and each part has its own. systemd.unit(5), systemd.service(5), systemd.socket(5).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hubwright import proxy
 from hubwright.care.part import Part
 from hubwright.care.programs import programs
 from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, ROSTER
-from hubwright.care.units.installed import MAIN, MARK, unit_of
+from hubwright.care.units.installed import KEEPER, MAIN, MARK, unit_of
 from hubwright.care.units.sandbox import Sandbox, Settings, settings
 from hubwright.config.load import Loaded
 from hubwright.engines import hosted
@@ -59,6 +59,7 @@ def units(loaded: Loaded, site: Site) -> dict[str, str]:
     if local:
         made[notebooks_unit(site)] = _notebooks(site)
     made[SOCKET] = _socket(loaded, site)
+    made[KEEPER] = _keeper(loaded, site)
     return {MAIN: _main(loaded, site, sorted(made)), **made}
 
 
@@ -67,17 +68,42 @@ def _text(name: str, sections: Mapping[str, Settings]) -> str:
 
 
 def _main(loaded: Loaded, site: Site, others: list[str]) -> str:
-    config = loaded.path.absolute() if loaded.path else Path("/")
-    words = [str(site.prefix / "bin" / "python"), "-I", "-m", "hubwright", "up", "--units"]
-    words += ["--config", str(config), "--state", str(site.state)]
-    before = "network-online.target nss-user-lookup.target remote-fs.target docker.service"
+    """Stopping it stops all, and waits for them, as they come after it.
+
+    It has no process: one that ends by itself would take the others along.
+    """
     return _text(
         MAIN,
         {
             "Unit": [
                 ("Description", "Hubwright notebook service"),
-                ("Wants", " ".join(["network-online.target", *others])),
-                ("After", before),
+                ("Wants", " ".join(others)),
+                ("After", KEEPER),
+            ],
+            "Service": [("Type", "oneshot"), ("RemainAfterExit", "yes"), ("ExecStart", "/bin/true")],
+            "Install": [("WantedBy", "multi-user.target")],
+            MARK: [("State", str(site.state)), ("Config", str(_config(loaded))), ("Port", str(site.listen[1]))],
+        },
+    )
+
+
+def _config(loaded: Loaded) -> Path:
+    return loaded.path.absolute() if loaded.path else Path("/")
+
+
+def _keeper(loaded: Loaded, site: Site) -> str:
+    """Started anew with the main unit, and only stopped with it."""
+    config = _config(loaded)
+    words = [str(site.prefix / "bin" / "python"), "-I", "-m", "hubwright", "up", "--units"]
+    words += ["--config", str(config), "--state", str(site.state)]
+    return _text(
+        KEEPER,
+        {
+            "Unit": [
+                ("Description", "Hubwright: keeper, which looks after the others"),
+                ("PartOf", MAIN),
+                ("Wants", "network-online.target"),
+                ("After", "network-online.target nss-user-lookup.target remote-fs.target docker.service"),
                 _mounts(config.parent, site.state, site.prefix),
                 ("StartLimitIntervalSec", "0"),
             ],
@@ -94,10 +120,8 @@ def _main(loaded: Loaded, site: Site, others: list[str]) -> str:
                 ("TimeoutStopSec", "60s"),
                 ("WatchdogSec", "5min"),
                 ("UMask", "0077"),
-                ("SyslogIdentifier", "hubwright"),
+                ("SyslogIdentifier", "hubwright-keeper"),
             ],
-            "Install": [("WantedBy", "multi-user.target")],
-            MARK: [("State", str(site.state)), ("Config", str(config)), ("Port", str(site.listen[1]))],
         },
     )
 
@@ -107,7 +131,7 @@ def _part(part: Part, loaded: Loaded, site: Site) -> str:
     unit: Settings = [
         ("Description", f"Hubwright: {_WHAT[part.name]}"),
         ("StopPropagatedFrom", MAIN),
-        ("After", " ".join([MAIN, *([SOCKET] if part.name == CADDY else [])])),
+        ("After", " ".join([KEEPER, MAIN, *([SOCKET] if part.name == CADDY else [])])),
         *([("Requires", SOCKET)] if part.name == CADDY else []),
         ("ConditionPathExists", str(site.run / "site.json").replace("%", "%%")),
         _mounts(site.state, site.prefix),
@@ -139,7 +163,7 @@ def _part(part: Part, loaded: Loaded, site: Site) -> str:
 def _ending(part: Part) -> Settings:
     """A notebook that is just being started, or an account that is being made, is not ended with its unit."""
     kept = part.name in (FORK_SERVER, ACCOUNT_HELPER)
-    return [*([("KillMode", "process")] if kept else []), ("TimeoutStopSec", f"{part.grace:g}s")]
+    return [("KillMode", "process" if kept else "mixed"), ("TimeoutStopSec", f"{part.grace:g}s")]
 
 
 def _sandbox(name: str, loaded: Loaded, site: Site) -> Sandbox | None:
@@ -174,7 +198,7 @@ def _notebooks(site: Site) -> str:
             "Unit": [
                 ("Description", "Hubwright: people's notebook servers"),
                 ("StopPropagatedFrom", MAIN),
-                ("After", f"{unit_of(FORK_SERVER)} network.target nss-user-lookup.target remote-fs.target"),
+                ("After", f"{MAIN} {unit_of(FORK_SERVER)} network.target nss-user-lookup.target remote-fs.target"),
             ],
             "Service": [
                 ("ExecStart", command(["/bin/sh", "-c", _HOLDER])),
@@ -200,7 +224,7 @@ def _socket(loaded: Loaded, site: Site) -> str:
                 ("Description", "Hubwright: the ports of the proxy"),
                 ("DefaultDependencies", "no"),  # else before sockets.target, and so before what it comes after
                 ("StopPropagatedFrom", MAIN),
-                ("After", f"sysinit.target {MAIN}"),
+                ("After", f"sysinit.target {KEEPER} {MAIN}"),
                 ("Conflicts", "shutdown.target"),
                 ("Before", "shutdown.target"),
             ],

@@ -12,7 +12,7 @@ from hubwright.care import ground
 from hubwright.care.supervise import CADDY
 from hubwright.care.units.describe import NOTE, SOCKET, units
 from hubwright.care.units.inputs import are_served
-from hubwright.care.units.installed import MAIN, installed, unit_of
+from hubwright.care.units.installed import KEEPER, MAIN, installed, unit_of
 from hubwright.care.units.saved import LEFT_OUT, save
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
@@ -58,12 +58,13 @@ def changes(loaded: Loaded, site: Site) -> Changes:
     links = {COMMAND: site.prefix / "bin" / "hubwright"}
     if loaded.path and loaded.path.absolute() != SYSTEM_CONFIG:
         links[SYSTEM_CONFIG] = loaded.path.absolute()
-    told = systemd.show([MAIN], "ActiveState", "UnitFileState")[MAIN]
+    told = systemd.show([MAIN], "UnitFileState")[MAIN]
+    runs = systemd.is_active(MAIN) and systemd.is_active(KEEPER)
     return Changes(
         write={path: text for path, text in wanted.items() if _text(path) != text},
         remove=tuple(sorted(ours - wanted.keys())),
         link={path: target for path, target in links.items() if _target(path) != target},
-        restart=told.get("ActiveState") != "active" or not are_served(loaded, site),
+        restart=not runs or not are_served(loaded, site),
         enable=told.get("UnitFileState") != "enabled",
     )
 
@@ -74,7 +75,7 @@ def install(found: Changes, site: Site, voice: Voice) -> Path | None:
     Notebooks run on. It returns when systemd has been told; the service comes up meanwhile.
     """
     ground.check_environment(site)
-    if found.restart and not _is_active():
+    if found.restart and not systemd.is_active(KEEPER):
         _refuse_up(site)
     kept = None
     if found.write or found.remove or found.restart:
@@ -101,12 +102,12 @@ def install(found: Changes, site: Site, voice: Voice) -> Path | None:
 def _restart(voice: Voice) -> None:
     voice.wait("Making the service ready")
     try:
-        systemd.systemctl("restart", MAIN, timeout=900)
-    except MachineError as error:
-        lines = "".join(f"\n  {line}" for line in systemd.journal(MAIN, 8))
-        raise NotRunning(f"The service does not start. It wrote last:{lines}") from error
+        systemd.systemctl("restart", MAIN, timeout=900)  # returns when the keeper is ready, or has failed
     finally:
         voice.wait("")
+    if not systemd.is_active(KEEPER):
+        lines = "".join(f"\n  {line}" for line in systemd.journal(KEEPER, 8))
+        raise NotRunning(f"The service does not start. The keeper wrote last:{lines}")
 
 
 def uninstall(voice: Voice) -> Path | None:
@@ -193,10 +194,6 @@ def _refuse_up(site: Site) -> None:
         raise Refused(error.problem.what, remedy="Stop it first; with --keep its notebooks run on.") from None
 
 
-def _is_active() -> bool:
-    return systemd.show([MAIN], "ActiveState")[MAIN].get("ActiveState") == "active"
-
-
 def _ours() -> set[Path]:
     """Return the files of units that an `install` wrote."""
     return {path for path in systemd.UNITS.glob("hubwright*") if path.is_file() and _text(path).startswith(f"# {NOTE}")}
@@ -237,7 +234,7 @@ def explain_beside(site: Site) -> None:
     if found is None:
         return
     try:
-        runs = _is_active()
+        runs = systemd.is_active(KEEPER)
     except HubwrightError:
         return
     if found.state == site.state:

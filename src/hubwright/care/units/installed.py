@@ -8,6 +8,7 @@ from pathlib import Path
 from hubwright.machine.systemd import UNITS
 
 MAIN = "hubwright.service"
+KEEPER = "hubwright-keeper.service"
 MARK = "X-Hubwright"
 """A section of that unit, which systemd leaves to us (systemd.unit(5))."""
 

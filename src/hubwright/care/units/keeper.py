@@ -1,4 +1,4 @@
-"""The keeper: the program of `hubwright.service`. It writes what the parts read, and looks after them while they run.
+"""The keeper: a unit's program. It writes what the parts read, and looks after them while they run.
 
 systemd starts the parts, holds their ports and starts again what dies; the keeper does what systemd cannot know.
 """
@@ -14,7 +14,7 @@ from hubwright.care.pulse import Pulse
 from hubwright.care.signals import Requests
 from hubwright.care.supervise import CADDY, LEDGER, Notebooks, Service
 from hubwright.care.units.inputs import note_inputs
-from hubwright.care.units.installed import MAIN
+from hubwright.care.units.installed import KEEPER, MAIN
 from hubwright.care.units.watch import UnitWatch
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
@@ -66,7 +66,7 @@ def keep(loaded: Loaded, site: Site, service: Service, voice: Voice) -> None:
                 systemd.notify("WATCHDOG=1")
             systemd.notify("STOPPING=1")
             pulse.end()
-            if service.notebooks and systemd.job_of(MAIN) == "stop":
+            if service.notebooks and not systemd.is_active(MAIN) and systemd.job_of(KEEPER) == "stop":
                 _end(service.notebooks, site, voice)
     finally:
         os.close(held)
