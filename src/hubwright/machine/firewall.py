@@ -91,6 +91,9 @@ table inet {table} {{
 
         ct state established,related accept
         ct state invalid drop
+        # connections from before these rules, of which nobody kept account: without SYN none begins
+        tcp flags & (fin | syn | rst | ack) == ack accept
+        tcp flags & (fin | syn | rst | ack) == fin | ack accept
         iif lo accept
         meta l4proto {{ icmp, ipv6-icmp }} accept
         udp sport 67 udp dport 68 accept comment "an address by DHCP"
