@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from hubwright.errors import Problem
 from hubwright.fields import Site, shown
 from hubwright.machine.files import hidden_from
+from hubwright.proxy.https.elsewhere import pair as pair
+from hubwright.proxy.https.elsewhere import watched as watched
 from hubwright.proxy.https.encrypting import HALF_A_YEAR, Hsts, plain_url
 from hubwright.proxy.https.self_made import check_name
 from hubwright.proxy.serving import Acme, Serving, file_of, host_of, hsts_of
@@ -95,16 +97,6 @@ def serving(config: Config, site: Site) -> Serving:
 def covers(config: Config, site: Site, host: str) -> bool:
     """Whether a certificate for `host` is asked for."""
     return host in _names(config, site)
-
-
-def watched(config: Config, site: Site) -> list[Path]:
-    """Return no file: Caddy has them."""
-    return []
-
-
-def pair(config: Config, site: Site) -> None:
-    """Return no certificate: Caddy has it, and renews it."""
-    return None
 
 
 def _unreadable(path: Path, site: Site) -> Iterator[Problem]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hubwright.errors import Problem
 from hubwright.fields import Site, shown
+from hubwright.proxy.https.elsewhere import covers as covers
+from hubwright.proxy.https.elsewhere import pair as pair
+from hubwright.proxy.https.elsewhere import watched as watched
 from hubwright.proxy.https.encrypting import HALF_A_YEAR, Hsts
 from hubwright.proxy.serving import Serving, hsts_of, is_open
 
@@ -60,18 +62,3 @@ def check(config: Config, site: Site) -> list[Problem]:
 def serving(config: Config, site: Site) -> Serving:
     """Return what Caddy is told."""
     return Serving(proxies=config.trusted, hsts=hsts_of(site, config.hsts))
-
-
-def covers(config: Config, site: Site, host: str) -> bool:
-    """Return True: the certificate is the proxy's."""
-    return True
-
-
-def watched(config: Config, site: Site) -> list[Path]:
-    """Return no file."""
-    return []
-
-
-def pair(config: Config, site: Site) -> None:
-    """Return no certificate: the proxy has it."""
-    return None
