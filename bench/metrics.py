@@ -177,17 +177,12 @@ def fork_server(path: Path, groups: Groups, keys: dict[str, tuple[str, str]]) ->
     listener = wire.listen(path, 0o600)
 
     def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                asked = wire.receive(connection, 5).get("keys") or ()
-                servers = {key: [*keys[key], 1, 1] for key in asked if key in keys}
-                mounts = {kind: str(mount) for kind, mount in groups.mounts.items()}
-                answer = {"ok": True, "version": groups.version, "mounts": mounts, "base": groups.base}
-                connection.sendall(wire.encode({**answer, "servers": servers}))
+        for connection in wire.accepted(listener):
+            asked = wire.receive(connection, 5).get("keys") or ()
+            servers = {key: [*keys[key], 1, 1] for key in asked if key in keys}
+            mounts = {kind: str(mount) for kind, mount in groups.mounts.items()}
+            answer = {"ok": True, "version": groups.version, "mounts": mounts, "base": groups.base}
+            connection.sendall(wire.encode({**answer, "servers": servers}))
 
     threading.Thread(target=serve, daemon=True).start()
     return listener

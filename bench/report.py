@@ -52,12 +52,12 @@ class Line:
         return "" if self.best is None else f"{self.best:.3g} times better"
 
 
-def main() -> int:
-    """Write page and plot; 2 when there is no CSV."""
+def main(words: list[str] | None = None) -> int:
+    """Write page and plot as the command line says, or `words`; 2 when there is no CSV."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--from", dest="folder", type=Path, default=HERE)
     parser.add_argument("--to", type=Path, default=HERE.parent / "docs")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(words)
     found = {path.stem: table.read(path) for path in sorted(chosen.folder.glob("*.csv"))}
     found = {name: found[name] for name in _LINES if name in found}
     if not found:
@@ -109,6 +109,8 @@ def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
     remarks = [f"* {line.what}: {line.remark}" for line in lines if line.remark]
     if remarks:
         parts.append("## Remarks\n\n" + "\n".join(remarks))
+    if "browser" in notes:
+        parts.append(Path(__file__).with_name("browser.md").read_text(encoding="utf-8").strip())
     parts.append("## How each was measured\n\n" + "\n".join(f"* `{name}`: {_HOW[name]}" for name in notes))
     parts.append("## Machine\n\n" + "\n".join(_machine(name, note) for name, note in notes.items()))
     parts.append(
@@ -256,7 +258,9 @@ _HOW = {
     "start": "from the command to the login page answering 200, asked every 20 ms, from the second start on.",
     "browser": "Chromium; from the click on Start on the hub's home page to the output of `6*7` in JupyterLab, the key "
     "pressed as soon as the status bar says that the kernel is idle. First visit: fresh user, fresh profile. "
-    "Second: the server was stopped, the browser closed, the profile kept.",
+    "Second: the server was stopped, the browser closed, the profile kept. On both sides a person takes 3 s for "
+    "name and password and 1 s to find Start; meanwhile Hubwright's pages have the browser fetch and compile "
+    "JupyterLab's scripts, which are the same for everybody.",
     "proxy": "Caddy with Hubwright's routing table and configurable-http-proxy, 1,000 routes; CPU is the proxy's own.",
 }
 

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ import websocket
 from tests.slowness import SLOWNESS
 
 PREFIX = Path(sys.prefix)
+_IS_UP = "Ctrl-C stops it."
+"""What `hubwright up` says when every part is ready and the page answers."""
+_PLAIN: dict[str, Any] = {"verify": False}
+"""For plain HTTP: to read the machine's authorities for each request takes as long as the request."""
 
 
 class Died(AssertionError):
@@ -91,6 +95,7 @@ class Service:
     def up(self, *words: str, wait: float = 60) -> Service:
         (self.folder / "hub.yaml").write_text(self.yaml)
         out = (self.folder / "up.log").open("ab")
+        before = self.output().count(_IS_UP)
         self.process = subprocess.Popen(
             self.command("up", *words),
             stdin=subprocess.DEVNULL,
@@ -102,7 +107,7 @@ class Service:
         )
         out.close()
         deadline = time.monotonic() + wait * SLOWNESS
-        while not self.answers():
+        while self.output().count(_IS_UP) == before or not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise Died(f"hubwright up did not come up:\n{self.output()}\n{self.logs()}")
             time.sleep(0.05)
@@ -110,7 +115,7 @@ class Service:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/hub/login", timeout=5 * SLOWNESS).status_code == 200
+            return httpx.get(f"{self.url}/hub/login", timeout=5 * SLOWNESS, **_PLAIN).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -157,7 +162,7 @@ class Service:
     def api(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
         """Ask the hub's API as the command line does."""
         more.setdefault("headers", self.admin())
-        return httpx.request(method, f"{self.url}/hub/api{path}", json=body, timeout=60 * SLOWNESS, **more)
+        return httpx.request(method, f"{self.url}/hub/api{path}", json=body, timeout=60 * SLOWNESS, **_PLAIN, **more)
 
     def add_user(self, user: str) -> None:
         answer = self.api("POST", f"/users/{user}")
@@ -240,7 +245,13 @@ class Notebook:
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"token {token or self.service.token(self.user)}"}
         return httpx.request(
-            method, f"{self.service.url}{self.base}{path}", json=body, headers=headers, timeout=60 * SLOWNESS, **more
+            method,
+            f"{self.service.url}{self.base}{path}",
+            json=body,
+            headers=headers,
+            timeout=60 * SLOWNESS,
+            **_PLAIN,
+            **more,
         )
 
     def kernel(self, name: str = "python3") -> Kernel:
@@ -322,12 +333,13 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """Hold a process up while the test looks at what others do without it."""
+    """Hold a process up while the test looks at what others do without it; its supervisor may end it meanwhile."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def port() -> int:

@@ -100,3 +100,45 @@ run_pip() {
   fi
   fail "Installing failed; all that pip said is in $log."
 }
+
+# prepare_environment WORDS...: with `hubwright`'s words, installs this checkout where it runs from, when it has changed,
+# with what its hub.yaml needs. Sets `environment`: /opt/hubwright/env on the system's Python for root, as everybody's
+# notebooks run from it; .venv in the checkout for others.
+prepare_environment() {
+  if [ "$(id -u)" -eq 0 ]; then
+    umask 022
+    environment=${HUBWRIGHT_ENVIRONMENT:-/opt/hubwright/env}
+  else
+    environment=${HUBWRIGHT_ENVIRONMENT:-$here/.venv}
+  fi
+
+  # What only one engine, or one way to log in, needs is installed when hub.yaml names it.
+  config=hub.yaml
+  previous=
+  for word in "$@"; do
+    case $previous in --config | -c) config=$word ;; esac
+    case $word in --config=*) config=${word#--config=} ;; esac
+    previous=$word
+  done
+  [ -e "$config" ] || [ "$(id -u)" -ne 0 ] || config=/etc/hubwright/hub.yaml
+  extra=
+  for kind in docker ldap 'oauth|oidc|google|github' uv; do
+    if grep -Eqs "kind: *[\"']?($kind)" "$config"; then
+      extra=$extra,${kind%%|*}
+    fi
+  done
+  extra=${extra:+[${extra#,}]}
+
+  stamp="$(stamp_of_checkout)$extra"
+  if [ "$stamp" != "$(cat "$environment/hubwright.stamp" 2>/dev/null)" ] || ! "$environment/bin/python" -I -S -c '' 2>/dev/null
+  then
+    make_environment "$environment"
+    if [ -e "$environment/hubwright.stamp" ]; then
+      printf 'Bringing %s up to date with this checkout.\n' "$environment" >&2
+    else
+      printf 'Installing Hubwright into %s (once; a minute or two).\n' "$environment" >&2
+    fi
+    run_pip "$environment" install --compile "$here$extra"
+    printf '%s\n' "$stamp" >"$environment/hubwright.stamp"
+  fi
+}

@@ -34,6 +34,8 @@ class Person:
     """The address of every request."""
     complaints: list[str] = field(default_factory=list)
     """Errors in the console, and scripts that failed."""
+    elsewhere: str = "$^"
+    """A pattern of addresses that may be asked besides: those of a provider."""
 
     def open(self, path: str) -> Page:
         self.page.goto(f"{self.service.url}{path}")
@@ -95,7 +97,9 @@ class Person:
 
     def strangers(self) -> list[str]:
         """Return what was asked of anybody but the service."""
-        own = re.compile(rf"(http|ws)://127\.0\.0\.1:{self.service.port}/|data:|blob:|about:|chrome-error:")
+        own = re.compile(
+            rf"(http|ws)://127\.0\.0\.1:{self.service.port}/|data:|blob:|about:|chrome-error:|{self.elsewhere}"
+        )
         return [url for url in self.asked if not own.match(url)]
 
     def forget(self, pattern: str) -> None:
@@ -156,6 +160,13 @@ def person(
     for one in made:
         assert one.strangers() == []
         assert one.complaints == []
+
+
+def at_provider(page: Page, name: str, password: str) -> None:
+    """Fill the login page of the tests' OpenID provider."""
+    page.fill("input[name=name]", name)
+    page.fill("input[name=password]", password)
+    page.press("input[name=password]", "Enter")
 
 
 def _words(said: ConsoleMessage) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -72,6 +75,28 @@ def options(hub: Service, name: str, server: str = "") -> dict[str, object]:
 def ready(hub: Service, name: str, page: Page) -> None:
     page.wait_for_url(re.compile(rf"/user/{name}/"))
     assert hub.server(name)["ready"]
+
+
+@contextmanager
+def website(text: str) -> Iterator[str]:
+    """Serve one page at `localhost`, which for a browser is another site than 127.0.0.1."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(text.encode() if self.path == "/" else b"")
+
+        def log_message(self, *words: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://localhost:{server.server_port}/"
+        finally:
+            server.shutdown()
 
 
 def test_what_is_chosen_is_what_the_server_has(
@@ -181,15 +206,10 @@ def test_a_link_of_ones_own_starts_at_once_and_a_strangers_link_asks(
 ) -> None:
     someone = account()
     browser, page = enter(hub, someone, person)
-    stranger = "http://localhost:{port}/".replace("{port}", str(hub.port))
-    page.route(
-        stranger,
-        lambda route: route.fulfill(body=f"<a href='{hub.url}/hub/spawn?size=Tiny'>x</a>", content_type="text/html"),
-    )
-    page.goto(stranger)
-    browser.asked[:] = [url for url in browser.asked if url != stranger]
-    page.click("a")
-    expect(page.locator("#linked")).to_be_visible()
+    with website(f"<a href='{hub.url}/hub/spawn?size=Tiny'>x</a>") as stranger:
+        page.goto(stranger)
+        page.click("a")
+        expect(page.locator("#linked")).to_be_visible()
     expect(page.locator("input[name=size]:checked")).to_have_value("Tiny")
     assert hub.server(someone.name) == {}
     browser.picture("start-link")
@@ -212,7 +232,10 @@ def test_who_has_nothing_to_choose_is_asked_nothing(
 def test_the_page_works_without_its_data(
     hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
-    """With neither choice nor numbers it says so, and starts what is preselected."""
+    """With neither choice nor numbers it says so, and starts what is preselected.
+
+    The hub that serves the page answers these requests, too: that only they fail cannot be had of a real one.
+    """
     someone = account()
     browser, page = enter(hub, someone, person)
     away = json.dumps({"status": 503, "message": "Nothing is known now."})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import Account
+from tests.conftest import Account, remove_account
 from tests.running import Service, port
 
 PAM = """\
@@ -36,6 +38,26 @@ def service() -> Iterator[Callable[..., Service]]:
     for one in made:
         one.clean()
         shutil.rmtree(one.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """A disk of 48 MB."""
+    folder = Path(tempfile.mkdtemp(prefix="hwt-", dir="/var/lib"))
+    folder.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0755", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+    folder.rmdir()
+
+
+@pytest.fixture
+def names() -> Iterator[list[str]]:
+    """Names that no account has; their accounts are removed."""
+    made = [f"hwt-{secrets.token_hex(4)}" for _ in range(3)]
+    yield made
+    for name in made:
+        remove_account(name)
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.conftest import wait_until
-from tests.running import Service
+from tests.running import Died, Service
 
 pytestmark = pytest.mark.root
 
@@ -25,11 +26,13 @@ hub:
 auth: {kind: pam, allow: all}
 https: {kind: acme, email: admin@example.org, directory: "https://acme.test:14000/acme/local/directory", directory_ca: {root}}
 """
+ANSWERS = {"handler": "acme_server", "policy": {"deny": {"domains": ["unwanted.test"]}}}
 HOSTS = """\
 127.0.0.1 localhost
 10.9.9.1 notebooks.test
 10.9.9.2 acme.test
 10.9.9.3 elsewhere.test
+10.9.9.1 unwanted.test
 """
 
 
@@ -67,7 +70,7 @@ class World:
         server = {
             "listen": ["10.9.9.2:14000"],
             "automatic_https": {"disable_redirects": True},
-            "routes": [{"match": [{"host": ["acme.test"]}], "handle": [{"handler": "acme_server"}]}],
+            "routes": [{"match": [{"host": ["acme.test"]}], "handle": [ANSWERS]}],
         }
         issuing = {"policies": [{"subjects": ["acme.test"], "issuers": [{"module": "internal"}]}]}
         config = {
@@ -192,3 +195,16 @@ def test_what_the_authority_would_refuse_is_said_before(
     started = hub.cli("up", check=False)
     assert started.returncode == 78 and sentence in started.stderr and "Traceback" not in started.stderr
     assert not (hub.state / "acme").exists()
+
+
+def test_a_refusal_is_told_at_once_with_the_authoritys_words(inside: Callable[..., Inside]) -> None:
+    """Once, without waiting for a certificate that will not come; systemd does not start it again (78)."""
+    hub = inside("unwanted.test")
+    began = time.monotonic()
+    with pytest.raises(Died):
+        hub.up()
+    said = " ".join(hub.output().split())
+    assert "gives no certificate for unwanted.test: The server will not issue certificates for the identifier" in said
+    assert "(rejectedIdentifier). Take a name that this authority gives certificates for" in said
+    assert hub.process and hub.process.wait(20) == 78 and "Traceback" not in said
+    assert time.monotonic() - began < 60

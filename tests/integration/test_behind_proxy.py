@@ -58,8 +58,8 @@ class Front:
             (self.folder / "conf").write_text(whole)
             argv = ["/usr/sbin/nginx", "-p", str(self.folder), "-c", str(self.folder / "conf"), "-e", "stderr"]
         else:
-            own = f"{{\n admin off\n skip_install_trust\n http_port {self.http}\n https_port {self.https}\n}}\n"
-            (self.folder / "conf").write_text(own + self.text)
+            own = f"\n{{\n admin off\n skip_install_trust\n http_port {self.http}\n https_port {self.https}\n"
+            (self.folder / "conf").write_text(self.text.replace("\n{\n", own, 1))
             argv = [f"{sys.prefix}/bin/caddy", "run", "--adapter", "caddyfile", "--config", str(self.folder / "conf")]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
         with (self.folder / "log").open("wb") as log:
@@ -134,6 +134,11 @@ def test_a_person_works_through_it(hub: Service, person: Account, front: Callabl
         form = {"username": person.name, "password": person.password, "_xsrf": browser.cookies["_xsrf"]}
         entered = browser.post("/hub/login?next=/hub/home", data=form)
         assert entered.status_code == 200 and "<title>Home" in entered.text, entered.text[:3000]
+
+        many = {
+            "Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items()) + "; x=" + "y" * 30_000
+        }
+        assert browser.get("/hub/home", headers=many).status_code == 200
 
         notebook = Notebook(hub, person.name, "") if hub.server(person.name) else hub.start(person.name)
         header = {"Authorization": f"token {hub.token(person.name)}"}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,17 +16,6 @@ YAML = """\
 hub: {listen: "127.0.0.1:{port}"}
 auth: {kind: pam, allow: all}
 """
-
-
-@pytest.fixture
-def small() -> Iterator[Path]:
-    """A disk of 48 MB."""
-    folder = Path(tempfile.mkdtemp(prefix="hwt-", dir="/var/lib"))
-    folder.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0755", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-    folder.rmdir()
 
 
 def fill(folder: Path) -> Path:

@@ -9,7 +9,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -278,17 +277,6 @@ async def ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
         head = await connection.receive(10)
         found: dict[str, Any] = json.loads(await connection.receive_bytes(head["bytes"], 10))
         return found
-
-
-@pytest.fixture
-def small() -> Iterator[Path]:
-    """A disk of 48 MB."""
-    folder = Path(tempfile.mkdtemp(prefix="hwt-", dir="/var/lib"))
-    folder.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0755", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-    folder.rmdir()
 
 
 def test_a_full_disk_is_told_and_the_figures_go_on(small: Path, account: Callable[..., Account]) -> None:

@@ -29,6 +29,7 @@ class Qemu:
     def start(self, state: Path | None = None) -> None:
         """Start it: from its disk, or with a memory that `keep` has written."""
         command = [
+            *("setpriv", "--pdeathsig", "KILL"),  # with whoever started it
             *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"),
             *("-smp", "2", "-m", str(MEMORY), "-display", "none", "-serial", f"file:{self.folder}/serial"),
             *("-kernel", str(self.boot / "vmlinuz"), "-initrd", str(self.boot / "initrd.img"), "-append", _KERNEL),

@@ -71,7 +71,7 @@ def world(
         for name in ("SSL_CERT_FILE", "WEBSOCKET_CLIENT_CA_BUNDLE"):
             patch.setenv(name, str(hub.trust))
         try:
-            hub.up()
+            hub.up(wait=150)
             for account in (alice, mallory, admin):
                 hub.add_user(account.name)
             yield made

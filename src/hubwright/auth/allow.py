@@ -19,6 +19,20 @@ def _check_group(value: str) -> str:
 GroupName = Annotated[str, AfterValidator(_check_group)]
 
 
+class Labelled(BaseModel):
+    """A section whose people type a password on the login page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    label: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=60,
+        description="What stands above the form after `Sign in with`, where there are several ways.",
+    )
+
+
 class AllowSome(BaseModel):
     """Some people, by name or by Unix group."""
 

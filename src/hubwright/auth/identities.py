@@ -7,9 +7,10 @@ person is taken out: home and files still have that name.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hubwright.auth import names
@@ -46,7 +47,13 @@ class Identities:
         self._kept = Kept(self.path, "names", ("names", "added"), owner)
         self._clock = clock
 
-    def claim(self, person: Person, kept_for: frozenset[str] = frozenset(), only: str = "") -> str:
+    def claim(
+        self,
+        person: Person,
+        kept_for: frozenset[str] = frozenset(),
+        only: str = "",
+        others: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    ) -> str:
         """Return the Unix name of a person, who has it from now on; what is known of him is brought up to date.
 
         Args:
@@ -54,34 +61,65 @@ class Identities:
             kept_for: names and addresses in lists. A name belongs to the person whom a list calls exactly so, and what
                 comes of an address to that address: its account may be made, and be an admin's, before it comes.
             only: the one account that can be served here, or "" for all.
+            others: by another way to log in, the names that its lists have: what comes of them is another's.
 
         Raises:
             Refused: no name comes of it, or the name is another identity's; both are named.
         """
         with self._kept.change() as found:
-            for name, identities in found["names"].items():
-                for identity in identities:
-                    if _is(identity, person):
-                        _check_only(name, only, person)
-                        identity.update(self._heard(person))
-                        return str(name)
-            name = names.unix_name(person.login)
-            if _means_another(kept_for, name, person):
-                raise Refused(
-                    f'{person} would be "{name}", but a list means another by that name.',
-                    remedy=f'If it is the same person, link them: "hubwright names link {name} {person}".',
-                )
-            if others := found["names"].get(name):
-                other = Known(
-                    name, **{key: others[0][key] for key in ("provider", "subject", "login")}, groups=(), seen=0
-                )
-                raise Refused(
-                    f'{person} would be "{name}", which is {other} already.',
-                    remedy=f'If it is the same person, link them: "hubwright names link {name} {person}".',
-                )
-            _check_only(name, only, person)
-            found["names"][name] = [{"provider": person.provider, "subject": person.subject, **self._heard(person)}]
+            name = _name_for(person, found["names"], kept_for, only, others)
+            mine = next((one for one in found["names"].get(name, ()) if _is(one, person)), None)
+            if mine is None:
+                mine = {"provider": person.provider}
+                found["names"][name] = [mine]
+            mine.update(self._heard(person))
         return name
+
+    def foretell(
+        self,
+        person: Person,
+        kept_for: frozenset[str] = frozenset(),
+        others: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    ) -> str:
+        """Return the name that `claim` would, or raise as it does; nobody has it from now on.
+
+        Somebody without a subject, whose provider tells it at a login only, is known by his login.
+        """
+        found = self._kept.read()["names"]
+        if not person.subject:
+            same = (one for some in found.values() for one in some if _by_login(one, person))
+            person = replace(person, subject=next((one["subject"] for one in same), ""))
+        return _name_for(person, found, kept_for, "", others)
+
+    def follow(self, links: Mapping[str, Iterable[str]]) -> list[str]:
+        """Bring the links of hub.yaml, `PROVIDER:LOGIN` by Unix name, into step; return what stands against any.
+
+        A link that is not there any more is taken away; who came in by it is another person again. The name stays with
+        the first of those who had it, since home and files still have it.
+        """
+        wanted = {identity: name for name, identities in links.items() for identity in identities}
+        problems = []
+        with self._kept.change() as found:
+            for name, identities in list(found["names"].items()):
+                left = [one for one in identities if not one.get("linked") or wanted.get(one["linked"]) == name]
+                if not left and (first := next((one for one in identities if one["subject"]), None)):
+                    left = [{key: value for key, value in first.items() if key != "linked"}]
+                found["names"][name] = left
+                if not left:
+                    del found["names"][name]
+            here = {f"{one['provider']}:{one['login']}": name for name, some in found["names"].items() for one in some}
+            here |= {one["linked"]: name for name, some in found["names"].items() for one in some if one.get("linked")}
+            for identity, name in wanted.items():
+                if here.get(identity, name) != name:
+                    problems.append(
+                        f"auth.links: {identity} is {here[identity]} already, so it is not {name}. "
+                        f'"hubwright names forget {here[identity]}" takes that away.'
+                    )
+                elif identity not in here:
+                    provider, _, login = identity.partition(":")
+                    linked = {"provider": provider, "subject": "", "login": login, "groups": [], "seen": 0}
+                    found["names"].setdefault(name, []).append({**linked, "linked": identity})
+        return problems
 
     def link(self, name: str, provider: str, login: str) -> None:
         """Give a name to an identity also, or first, which comes in by its `login`: on purpose the same person.
@@ -111,6 +149,13 @@ class Identities:
         """Let a name be free again for whoever comes first; return whose it was."""
         with self._kept.change() as found:
             return [_known(name, identity) for identity in found["names"].pop(name, [])]
+
+    def name_of(self, person: Person) -> str:
+        """Return the Unix name that somebody has, or ""."""
+        for name, identities in self._kept.read()["names"].items():
+            if any(_is(identity, person) for identity in identities):
+                return str(name)
+        return ""
 
     def of(self, name: str) -> list[Known]:
         """Return the identities of a name, the one that was here last first."""
@@ -147,6 +192,37 @@ class Identities:
         return {**heard, "seen": self._clock()}
 
 
+def _name_for(
+    person: Person,
+    names_: dict[str, list[dict[str, Any]]],
+    kept_for: frozenset[str],
+    only: str,
+    others: Mapping[str, frozenset[str]],
+) -> str:
+    """Return the name that somebody has, or may have; `Refused` as `Identities.claim`."""
+    name = next((name for name, some in names_.items() if any(_is(one, person) for one in some)), "")
+    if not name:
+        name = names.unix_name(person.login)
+        why = ""
+        if _means_another(kept_for, name, person):
+            why = f'{person} would be "{name}", but a list means another by that name.'
+        elif owners := names_.get(name):
+            why = f'{person} would be "{name}", which is {_known(name, owners[0])} already.'
+        else:
+            for way, listed in others.items():
+                if other := next((login for login in sorted(listed) if _comes_to(login, name)), None):
+                    why = f'{person} would be "{name}", which is kept for {way}:{other}.'
+        if why:
+            remedy = f'If it is the same person, link them: "hubwright names link {name} {person}".'
+            raise Refused(why, remedy=remedy)
+    if only and name != only:
+        raise Refused(
+            f"{person} is {name} here, and this hub was not started by root, so it can serve only {only}.",
+            remedy="Start it as root to serve several people.",
+        )
+    return name
+
+
 def _is(identity: dict[str, Any], person: Person) -> bool:
     """Whether it is the person: by the subject, or, where it was linked before it came, by the login."""
     if identity["provider"] != person.provider:
@@ -154,6 +230,10 @@ def _is(identity: dict[str, Any], person: Person) -> bool:
     return bool(
         identity["subject"] == person.subject or (not identity["subject"] and identity["login"] == person.login)
     )
+
+
+def _by_login(identity: dict[str, Any], person: Person) -> bool:
+    return (identity["provider"], identity["login"]) == (person.provider, person.login)
 
 
 def _means_another(listed: frozenset[str], name: str, person: Person) -> bool:
@@ -174,11 +254,3 @@ def _comes_to(login: str, name: str) -> bool:
 def _known(name: str, identity: dict[str, Any]) -> Known:
     fields = {key: identity[key] for key in ("provider", "subject", "login", "seen")}
     return Known(name, groups=tuple(identity["groups"]), **fields)
-
-
-def _check_only(name: str, only: str, person: Person) -> None:
-    if only and name != only:
-        raise Refused(
-            f"{person} is {name} here, and this hub was not started by root, so it can serve only {only}.",
-            remedy="Start it as root to serve several people.",
-        )

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
-from jupyterhub.handlers import LoginHandler
+from jupyterhub.handlers import BaseHandler, LoginHandler
+from jupyterhub.utils import maybe_future
 
 
-class TellingLoginHandler(LoginHandler):
+class WayHandler(BaseHandler):
+    """A page of a way to log in: of the only one, or of one of several, whose authenticator it has in `bound`."""
+
+    bound: Any = None
+
+    @property
+    def way(self) -> Any:
+        """The authenticator of the way; `authenticator` is the whole hub's."""
+        return self.bound or self.settings["authenticator"]
+
+    def authenticate(self, data: Any) -> Awaitable[Any]:
+        """Have the way say who it is."""
+        return maybe_future(self.way.get_authenticated_user(self, data))
+
+
+class TellingLoginHandler(WayHandler, LoginHandler):
     """JupyterHub's login form; `custom_login_error`, set by an authenticator, replaces its general sentence."""
 
     custom_login_error = ""
+
+    async def get(self) -> None:
+        """Show the form; that of one way among several stands on the common page."""
+        if self.bound is not None:
+            self.redirect(f"{self.settings['login_url']}{f'?{self.request.query}' if self.request.query else ''}")
+            return
+        await super().get()
 
     async def post(self) -> None:
         """Log in; a form without the fields a browser would send is a mistake of the sender, not an error of ours."""

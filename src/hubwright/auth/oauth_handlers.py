@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from jupyterhub.handlers import LoginHandler
-from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
+from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler, _deserialize_state
 from tornado.web import HTTPError
 
+from hubwright.auth.login import WayHandler
 from hubwright.errors import MachineError, NotRunning
 
 SILENT = "{} does not answer as it should. Try again in a minute, or tell the admin."
@@ -22,22 +23,34 @@ BUTTON = """
 """
 
 
-class BeginHandler(OAuthLoginHandler):
+class BeginHandler(WayHandler, OAuthLoginHandler):
     """Send the browser to the provider, as soon as it is known where that is."""
+
+    _leaving = False
+
+    @property
+    def authenticator(self) -> Any:
+        """The provider's, whom oauthenticator asks where to go; for the page that stays here it is the hub's."""
+        return self.way if self._leaving else super().authenticator
 
     async def get(self) -> None:
         """Redirect; when the provider does not answer, say so."""
         try:
-            await self.authenticator.discover()
+            await self.way.discover()
         except (NotRunning, MachineError) as error:
             self.log.error("%s", error)
             self.set_status(503)
-            self.finish(await _page(self, SILENT.format(self.authenticator.login_service)))
+            self.finish(await _page(self, SILENT.format(self.way.login_service)))
             return
+        self._leaving = True
         super().get()
 
+    def _generate_state_id(self) -> str:
+        """Return what must come back; it names the provider, so that no other's answer is taken for this one's."""
+        return f"{self.way.provider}.{super()._generate_state_id()}"
 
-class CallbackHandler(OAuthCallbackHandler, LoginHandler):
+
+class CallbackHandler(WayHandler, OAuthCallbackHandler, LoginHandler):
     """Where the provider sends the browser back to; whatever is wrong stands on the login page, in a sentence."""
 
     custom_login_error = ""
@@ -59,8 +72,15 @@ class CallbackHandler(OAuthCallbackHandler, LoginHandler):
         self._jupyterhub_user = user
         self.redirect(self.get_next_url(user))
 
+    def check_state(self) -> None:
+        """Take only what began in this browser, and at this provider."""
+        cookie = self.get_state_cookie()
+        super().check_state()
+        if not str(_deserialize_state(cookie).get("state_id")).startswith(f"{self.way.provider}."):
+            raise HTTPError(400, "this login began at another provider")
+
     def _sentence(self) -> str:
-        service = self.authenticator.login_service
+        service = self.way.login_service
         if error := self.get_argument("error", ""):
             words = self.get_argument("error_description", error)[:200]
             return f"{service} did not let you in: {words}."

@@ -15,7 +15,7 @@ from hubwright.auth import outside_kind
 from hubwright.auth.outside_kind import Seen
 from hubwright.auth.rule import Outside, Person, Rule
 from hubwright.errors import Problem
-from hubwright.fields import Site, shown
+from hubwright.fields import Duration, Site, shown
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -41,45 +41,54 @@ Issuer = Annotated[str, AfterValidator(_check_issuer)]
 class OAuthSection(Outside):
     """A provider where this hub is registered as a client."""
 
+    kind: str
+
     client_id: str = Field(min_length=1, max_length=512, description="What the provider calls this hub.")
     label: str | None = Field(
         default=None, min_length=1, max_length=60, description="What stands on the button after `Sign in with`."
     )
+    login_lasts: Annotated[Duration, Field(ge=60)] = Field(
+        default=7 * 86400.0,
+        description="How long a login counts when the provider cannot be asked about the person any more. Then the "
+        "person has to log in again; after twice that time servers and tokens end, too.",
+    )
 
 
-def callback(site: Site) -> str:
-    """Return the callback address that has to be registered at the provider."""
-    return f"{site.public_url}hub/oauth_callback"
+def callback(site: Site, way: str = "") -> str:
+    """Return the callback address that has to be registered at the provider; that of a way, where there are many."""
+    return f"{site.public_url}hub/oauth_callback{f'/{way}' if way else ''}"
 
 
-def settings(
-    config: OAuthSection, site: Site, provider: str, label: str, c: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """Return the settings that every authenticator on oauthenticator has."""
+def settings(config: OAuthSection, site: Site, way: str, label: str, c: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the settings that every authenticator on oauthenticator has; `way` is "" for the only one."""
+    provider = way or config.kind
     return {
         **outside_kind.settings(config, site, provider, c),
         "client_id": config.client_id,
         "secret_file": str(site.secrets / f"{provider}.secret"),
-        "oauth_callback_url": callback(site),
+        "oauth_callback_url": callback(site, way),
+        "login_lasts": config.login_lasts,
         "login_service": config.label or label,
         "enable_pkce": True,
     }
 
 
-def check(config: OAuthSection, site: Site, provider: str) -> Iterator[Problem]:
+def check(config: OAuthSection, site: Site, way: str) -> Iterator[Problem]:
     """Yield what keeps any of these kinds from working."""
+    provider = way or config.kind
     yield from outside_kind.missing_package("oauthenticator", "oauth", "hub.yaml auth.kind")
     what = f"the secret that {provider} gave for this hub"
     yield from outside_kind.missing_secret(site, f"{provider}.secret", "hub.yaml auth.client_id", what)
     host = urlsplit(site.public_url).hostname or ""
     if not site.public_url.startswith("https:") and host not in _LOOPBACK:
-        what = f"people come back from the provider to {callback(site)}, which is not encrypted."
+        what = f"people come back from the provider to {callback(site, way)}, which is not encrypted."
         yield Problem("hub.yaml hub.url", what, "Put HTTPS before the hub, and name its address here.", "warning")
 
 
-def expected(provider: str, login: str, domain: str, rule: Rule) -> Seen:
+def expected(config: OAuthSection, way: str, login: str, domain: str, rule: Rule) -> Seen:
     """Return what the lists of hub.yaml make of somebody of whom a provider tells nothing before he logs in."""
-    person = Person(provider, "", login.lower() if "@" in login or provider == "github" else login, domain=domain)
+    called = login.lower() if "@" in login or config.kind == "github" else login
+    person = Person(way or config.kind, "", called, domain=domain)
     verdict = rule.decide(person)
     if verdict.allowed or not (rule.groups or rule.admin_groups):
         return Seen(person, verdict)
@@ -94,11 +103,11 @@ def discover(issuer: str, ca: str | None) -> dict[str, Any]:
     return found
 
 
-def probe(config: OAuthSection, site: Site, authorize: str, ca: str | None) -> Iterator[Problem]:
+def probe(config: OAuthSection, site: Site, authorize: str, ca: str | None, way: str) -> Iterator[Problem]:
     """Yield what a provider's login page says of this hub: unknown client, another callback address."""
     query = {
         "client_id": config.client_id,
-        "redirect_uri": callback(site),
+        "redirect_uri": callback(site, way),
         "response_type": "code",
         "scope": "openid",
         "state": "check",
@@ -112,7 +121,7 @@ def probe(config: OAuthSection, site: Site, authorize: str, ca: str | None) -> I
         return
     said = f"{answer.text} {answer.headers.get('Location', '')}".lower()
     if "redirect_uri" in said and (answer.status_code >= 400 or "error" in said):
-        what = f"the provider does not know the callback address of this hub, {callback(site)}."
+        what = f"the provider does not know the callback address of this hub, {callback(site, way)}."
         yield Problem("hub.yaml hub.url", what, "Register exactly this address there, or put hub.url right.")
     elif "invalid_client" in said or answer.status_code >= 400:
         what = f"the provider refuses this hub (answer {answer.status_code})."

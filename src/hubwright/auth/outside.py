@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,17 @@ from hubwright.auth.patrol import Patrol
 from hubwright.auth.rule import Person, Rule, Verdict
 from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.errors import HubwrightError, NotRunning, Refused
+
+_OLD = "You logged in too long ago, and your provider cannot be asked about you. Log in again."
+
+
+class Unasked(HubwrightError):
+    """The provider cannot be asked about somebody any more: what it said at the login is all that is known."""
+
+    def __init__(self, lasts: float, *, ended: bool = False) -> None:
+        """It counts for `lasts` seconds since the login; `ended`: the provider has ended its own session."""
+        super().__init__("The provider cannot be asked about this person.")
+        self.lasts, self.ended = lasts, ended
 
 
 class OutsideAuthenticator(AccountAuthenticator):
@@ -31,19 +44,23 @@ class OutsideAuthenticator(AccountAuthenticator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.identities = Identities(Path(self.state, "secrets"))
-        self._decider = Rule.parse(self.rule) if self.rule else Rule()
+        self.decider = Rule.parse(self.rule) if self.rule else Rule()
         self._entering: set[str] = set()
         self.patrol = Patrol(self.grace, self.look_every, self.log)
 
     # What kinds add
 
-    def rule_for(self, known: Known) -> tuple[Rule, str] | None:
-        """Return the rule for an identity and the domain that lists may leave out; None: it comes from nowhere now."""
-        return (self._decider, self.domain()) if known.provider == self.provider else None
+    def way_of(self, known: Known) -> OutsideAuthenticator | None:
+        """Return the way by which an identity comes; None: it comes from nowhere now."""
+        return self if known.provider == self.provider else None
 
     def domain(self) -> str:
         """Return the one domain whose addresses lists may name without it, or ""."""
         return ""
+
+    def kept(self) -> frozenset[str]:
+        """Return the names that lists have for people of this way."""
+        return self.decider.named
 
     async def look_up(self, known: Known) -> Person | None:
         """Ask the provider for somebody who is not here; None when it knows him no more.
@@ -52,21 +69,40 @@ class OutsideAuthenticator(AccountAuthenticator):
 
         Raises:
             NotRunning: the provider does not answer, so that nothing is known.
+            Unasked: it cannot be asked any more, and what it said counts for some time only.
         """
+        return self.as_known(known)
+
+    def as_known(self, known: Known) -> Person:
+        """Return somebody as he was at the last login or look."""
         return Person(known.provider, known.subject, known.login, frozenset(known.groups), self.domain())
 
     # Coming in
 
     async def admit(self, handler: Any, person: Person) -> dict[str, Any] | None:
         """Return what JupyterHub takes for a login, or None after telling why not."""
-        verdict = self._decider.decide(person, await asyncio.to_thread(self.identities.added))
+        if self.whole is not None:
+            return await self.whole.admit(handler, person)
+        verdict = await self.decide(person)
         if not verdict.allowed:
             self.refuse(handler, verdict.told, verdict.detail)
             return None
+        return await self.enter(handler, person, verdict.admin)
+
+    async def decide(self, person: Person) -> Verdict:
+        """Return whether somebody whom the provider knows may enter."""
+        return self.decider.decide(person, await asyncio.to_thread(self.identities.added))
+
+    async def claim(self, person: Person) -> str:
+        """Return the Unix name of somebody who may enter; raises as `Identities.claim`."""
         only = "" if self.account_socket else self.account
+        kept = self.decider.named | await asyncio.to_thread(self.identities.added)
+        return await asyncio.to_thread(self.identities.claim, person, kept, only)
+
+    async def enter(self, handler: Any, person: Person, admin: bool | None) -> dict[str, Any] | None:
+        """Give somebody who may enter a name and an account; or None after telling why not."""
         try:
-            kept = self._decider.named | await asyncio.to_thread(self.identities.added)
-            name = await asyncio.to_thread(self.identities.claim, person, kept, only)
+            name = await self.claim(person)
             await self.ensure(name)
         except Refused as refusal:
             self.refuse(handler, str(refusal), f"login of {person} refused: {refusal}")
@@ -78,7 +114,7 @@ class OutsideAuthenticator(AccountAuthenticator):
         self.patrol.is_in(name)
         self._entering.add(name)
         self.log.info("%s is %s here", person, name)
-        return {"name": name, "admin": verdict.admin, "groups": sorted(person.groups)}
+        return {"name": name, "admin": admin, "groups": sorted(person.groups)}
 
     def refuse(self, handler: Any, told: str, detail: str) -> None:
         """Tell the person a sentence on the login page, and the admin the rest in the log."""
@@ -94,44 +130,56 @@ class OutsideAuthenticator(AccountAuthenticator):
 
     # Staying in
 
-    async def standing(self, name: str) -> tuple[Verdict, list[str]]:
+    async def standing(self, name: str) -> tuple[Verdict, list[str] | None]:
         """Return what now holds for a Unix name, and its groups; what cannot be asked is as it was."""
         known = await asyncio.to_thread(self.identities.of, name)
-        added = await asyncio.to_thread(self.identities.added)
-        if not known and name in self._decider.named | added:
+        if not known and name in self.kept() | await asyncio.to_thread(self.identities.added):
             return Verdict(True), []  # in a list, and never here: not to be thrown out, and nobody is in
         verdict = Verdict(False, False, detail=f"{name} has no identity of this hub's providers.")
+        again: Verdict | None = None
         for identity in known:
-            if (found := self.rule_for(identity)) is None:
+            if (way := self.way_of(identity)) is None:
                 verdict = Verdict(False, False, detail=f"hub.yaml has no provider {identity.provider} any more.")
                 continue
-            rule, domain = found
-            try:
-                person = await self.look_up(identity)
-            except NotRunning as error:
-                self.log.warning("%s cannot be looked up, and stays as it was: %s", identity, error)
-                person = Person(identity.provider, identity.subject, identity.login, frozenset(identity.groups), domain)
-            if person is None:
-                verdict = Verdict(False, False, detail=f"{identity} is not known there any more.")
-                continue
-            if sorted(person.groups) != sorted(identity.groups):
-                await asyncio.to_thread(self.identities.update, identity, person)
-            verdict = rule.decide(person, added)
-            if verdict.allowed:
-                return verdict, sorted(person.groups)
-        return verdict, []
+            verdict, groups = await self.verdict_of(identity, way)
+            verdict = replace(verdict, grace=way.grace)
+            if verdict.allowed and not verdict.renew:
+                return verdict, groups
+            again = again or (verdict if verdict.allowed else None)
+        return again or verdict, None if again else []
+
+    async def verdict_of(self, known: Known, way: OutsideAuthenticator) -> tuple[Verdict, list[str] | None]:
+        """Return what now holds for one identity, and its groups."""
+        try:
+            person = await way.look_up(known)
+        except NotRunning as error:
+            self.log.warning("%s cannot be looked up, and stays as it was: %s", known, error)
+            person = way.as_known(known)
+        except Unasked as unasked:
+            verdict = await self.decide(way.as_known(known))
+            age = time.time() - known.seen
+            if verdict.allowed and age > 2 * unasked.lasts:
+                detail = f"{known} has not logged in for {age / 86400:.1f} days, and its provider cannot be asked."
+                return Verdict(False, False, _OLD, detail), []
+            return replace(verdict, renew=unasked.ended or age > unasked.lasts), list(known.groups)
+        if person is None:
+            return Verdict(False, False, detail=f"{known} is not known there any more."), []
+        if sorted(person.groups) != sorted(known.groups):
+            await asyncio.to_thread(self.identities.update, known, person)
+        return await self.decide(person), sorted(person.groups)
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
         """Follow what the provider and hub.yaml say now; who is out loses everything, after the time of grace."""
         verdict, groups = await self.standing(user.name)
         if verdict.allowed:
             self.patrol.is_in(user.name)
-            return {"name": user.name, "admin": verdict.admin, "groups": groups}
+            return not verdict.renew and {"name": user.name, "admin": verdict.admin, "groups": groups}
         return not await self.patrol.throw_out(user.name, verdict)
 
     def begin(self, app: Any) -> None:
         """Begin to look; called once, while the hub starts."""
-        self.patrol.begin(app, self.standing)
+        if self.whole is None:
+            self.patrol.begin(app, self.standing)
 
     # People on the hub's pages
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,14 +11,21 @@ from typing import Any
 from oauthenticator.oauth2 import OAuthenticator
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
-from traitlets import Unicode
+from traitlets import Float, Unicode
 
 from hubwright.auth.identities import Known
 from hubwright.auth.oauth_handlers import BUTTON, SILENT, BeginHandler, CallbackHandler
-from hubwright.auth.outside import OutsideAuthenticator
+from hubwright.auth.outside import OutsideAuthenticator, Unasked
 from hubwright.auth.outside_kind import secret_in
 from hubwright.auth.rule import Person
 from hubwright.errors import MachineError, NotRunning, Refused
+
+_GONE = re.compile(
+    r"disabled|deactivated|suspended|blocked|deleted|not exist|not found|no such user|invalid user|AADSTS500(34|57)",
+    re.IGNORECASE,
+)
+"""What Keycloak, Entra ID, Okta and others say beside `invalid_grant` when it is the account that has ended, and not
+only a session: RFC 6749 has one word for both."""
 
 
 @dataclass(eq=False)
@@ -43,6 +51,7 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator, metaclass=_Abs
 
     secret_file = Unicode("", config=True, help="The file with the client's secret.")
     ca = Unicode("", config=True, help="A file with certificates to trust besides the machine's.")
+    login_lasts = Float(7 * 86400.0, config=True, help="Seconds that a login counts when nobody can be asked.")
     short_domain = Unicode("", config=True, help="The domain whose addresses lists may name without it.")
 
     def __init__(self, **kwargs: Any) -> None:
@@ -52,6 +61,8 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator, metaclass=_Abs
             self.http_request_kwargs = {"ca_certs": self.ca}
         self._logins: dict[tuple[str, str], _Login] = {}
         """By provider and subject."""
+        self._ended: set[tuple[str, str]] = set()
+        """Whose session the provider has ended, so that they have to log in again."""
 
     def domain(self) -> str:
         """Return the domain whose addresses lists may name without it."""
@@ -102,6 +113,7 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator, metaclass=_Abs
         model = await self.admit(handler, person)
         if model is not None:
             self._logins[person.provider, person.subject] = _Login(token, claims)
+            self._ended.discard((person.provider, person.subject))
         return model
 
     def _broken(self, error: HTTPClientError) -> tuple[str, str]:
@@ -116,10 +128,10 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator, metaclass=_Abs
         return SILENT.format(self.login_service), detail
 
     async def look_up(self, known: Known) -> Person | None:
-        """Ask the provider again while there is a token of this person to ask with; else it is as it was."""
-        login = self._logins.get((known.provider, known.subject))
-        if login is None:
-            return await super().look_up(known)
+        """Ask the provider again while there is a token of this person to ask with."""
+        whose = known.provider, known.subject
+        if (login := self._logins.get(whose)) is None:
+            raise Unasked(self.login_lasts, ended=whose in self._ended)
         try:
             await self.discover()
             async with login.lock:
@@ -131,14 +143,18 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator, metaclass=_Abs
             self.log.warning("%s is known there no more: %s", known, refusal)
             return None
         except HTTPClientError as error:
-            if self._logins.get((known.provider, known.subject)) not in (None, login):
+            if self._logins.get(whose) not in (None, login):
                 return await self.look_up(known)  # who has logged in again meanwhile has new tokens
             if error.code >= 500 or error.code == 429:  # 599 is Tornado's for no answer at all
                 raise NotRunning(f"{self.login_service}: {error}") from error
-            if error.response is not None and b"invalid_grant" in error.response.body:
+            answer = error.response.body.decode(errors="replace") if error.response is not None else ""
+            if "invalid_grant" in answer and _GONE.search(answer):
+                self.log.warning("%s is known there no more: %s", known, answer[:300])
                 return None
-            self._logins.pop((known.provider, known.subject), None)  # it is old; what was known at the login counts
-            return await super().look_up(known)
+            self._logins.pop(whose, None)
+            if "invalid_grant" in answer:  # the provider's session is over; that says nothing of the person
+                self._ended.add(whose)
+            raise Unasked(self.login_lasts, ended=whose in self._ended) from error
         except (HTTPError, MachineError, OSError, ValueError, KeyError) as error:
             raise NotRunning(f"{self.login_service}: {error}") from error
 

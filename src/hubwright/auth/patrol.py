@@ -13,8 +13,8 @@ from hubwright.auth.rule import Verdict
 
 _FIRST_LOOK = 2.0
 """Seconds after the start of the hub until it is looked at who may still enter: hub.yaml may have changed."""
-Standing = Callable[[str], Awaitable[tuple[Verdict, list[str]]]]
-"""From a Unix name to what holds for it now, and its groups."""
+Standing = Callable[[str], Awaitable[tuple[Verdict, list[str] | None]]]
+"""From a Unix name to what holds for it now, and its groups; None leaves those as they are."""
 
 
 class Patrol:
@@ -40,7 +40,7 @@ class Patrol:
     async def throw_out(self, name: str, verdict: Verdict) -> bool:
         """End what somebody has here; False while the time of grace runs."""
         since = self._out.setdefault(name, time.monotonic())
-        if time.monotonic() < since + self._grace:
+        if time.monotonic() < since + (self._grace if verdict.grace is None else verdict.grace):
             return False
         user = self._app.users[name] if self._app is not None else None
         if user is None:
@@ -93,4 +93,5 @@ class Patrol:
             await self.throw_out(name, verdict)
             return
         self.is_in(name)
-        user.sync_groups(groups)
+        if groups is not None:
+            user.sync_groups(groups)

@@ -107,6 +107,10 @@ class Verdict:
     """For the person."""
     detail: str = ""
     """For the admin."""
+    renew: bool = False
+    """Whether a browser has to log in again, while all that runs goes on."""
+    grace: float | None = None
+    """Seconds that somebody who is out goes on; None: as everybody does."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,12 @@ class AccountAuthenticator(Authenticator):
         "", config=True, help="The account helper's socket; empty when the hub's parts are not root."
     )
 
+    whole: Any = None
+    """The authenticator that this is one way of, and that decides who is whom; None when it is the only one."""
+    provider = ""
+    """What identities of this way begin with."""
+    grace = 0.0
+
     def normalize_username(self, username: str) -> str:
         """Return the name as it is: Unix names are case-sensitive, and one name is one account."""
         return username

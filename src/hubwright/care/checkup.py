@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
 from hubwright.auth.allow import parts
+from hubwright.auth.ways import is_outside, key_of, listed, ways_of
 from hubwright.care import ground
 from hubwright.care.people.plan import roster_of
 from hubwright.care.watch import read_ledger
@@ -48,9 +49,10 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield loaded.place(problem)
     for problem in ENGINES.of(loaded.hub.engine).check(loaded.hub.engine, site):
         yield loaded.place(problem)
-    for problem in https_of(loaded.hub.https).check(loaded.hub.https, site):
+    kind, section = https_of(loaded.hub.https), loaded.hub.https
+    for problem in kind.check(section, site):
         yield loaded.place(problem)
-    for problem in apex.check(loaded.hub.static, site):
+    for problem in apex.check(loaded.hub.static, site, lambda host: kind.covers(section, site, host)):
         yield loaded.place(problem)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
@@ -79,22 +81,27 @@ def _extra(loaded: Loaded, site: Site) -> Iterator[Problem]:
 
 def _people(loaded: Loaded, site: Site) -> Iterator[Problem]:
     hub = loaded.hub
-    everybody, allowed, groups = parts(getattr(hub.auth, "allow", "nobody"))
-    outside = hasattr(hub.auth, "accounts")  # somebody else knows them, and whose account is not here yet
-    named = {"hub.admins": admins(hub, site), "people.users": hub.people.users}
-    named["auth.allow.users"] = () if outside else allowed
-    listed = {hub.people.roster} - {None}
     rule = Policy.parse(policy(hub, site))
-    for setting, names in named.items():
+    named = {"hub.admins": (admins(hub, site), listed(hub.auth).kind)}
+    named["people.users"] = (hub.people.users, listed(hub.auth).kind)
+    somebody = bool(hub.people.roster or hub.people.users or admins(hub, site))
+    for way, section in ways_of(hub.auth).items():
+        everybody, allowed, groups = parts(getattr(section, "allow", "nobody"))
+        somebody = somebody or bool(everybody or allowed or groups or getattr(section, "admin_groups", ()))
+        if is_outside(section):
+            continue  # somebody else knows them, and whose account is not here yet
+        named[key_of(hub.auth, way, "allow.users")] = (allowed, section.kind)
+        for name in groups:
+            try:
+                grp.getgrnam(name)
+            except KeyError:
+                where = loaded.where(key_of(hub.auth, way, "allow.groups"))
+                yield Problem(where, f"this machine has no group {name}.", severity="warning")
+    for where, (names, kind) in named.items():
         for name in names:
-            if what := _trouble_with(name, hub.auth.kind, rule, site):
-                yield Problem(loaded.where(setting), what, severity="warning")
-    for name in () if outside else groups:
-        try:
-            grp.getgrnam(name)
-        except KeyError:
-            yield Problem(loaded.where("auth.allow.groups"), f"this machine has no group {name}.", severity="warning")
-    if not (everybody or groups or getattr(hub.auth, "admin_groups", ()) or allowed or listed or any(named.values())):
+            if what := _trouble_with(name, kind, rule, site):
+                yield Problem(loaded.where(where), what, severity="warning")
+    if not somebody:
         what = "nobody can log in: no admin is named, and nobody is let in."
         yield Problem(loaded.where("auth.allow"), what, "Name admins in hub.admins, or let people in here.", "warning")
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubwright.auth import FAMILY as AUTH
-from hubwright.auth import names
-from hubwright.auth.identities import Identities, Known
+from hubwright.auth.allow import parts
+from hubwright.auth.first_use.store import Store
+from hubwright.auth.identities import Identities
 from hubwright.auth.outside_kind import Seen
 from hubwright.auth.rule import Person, Rule
+from hubwright.auth.ways import is_outside, listed_name, ways_of
 from hubwright.config.load import Loaded
 from hubwright.errors import HubwrightError, Problem, Refused
 from hubwright.fields import Site
@@ -42,69 +44,97 @@ def reach(loaded: Loaded, site: Site) -> Iterator[Problem]:
             yield loaded.place(problem)
 
 
-def outlook(loaded: Loaded, site: Site, login: str) -> Outlook:
-    """Return what somebody would get.
+def outlooks(loaded: Loaded, site: Site, login: str) -> dict[str, Outlook]:
+    """Return what somebody would get by each way to log in, by its name.
 
     Raises:
         Refused: this way to log in knows nobody in advance.
-        HubwrightError: the provider cannot be asked.
+        HubwrightError: the provider cannot be asked; with several ways that is told of the one.
     """
+    ways = ways_of(loaded.hub.auth)
+    found = {}
+    for way in ways:
+        try:
+            found[way] = _outlook(loaded, site, login, way)
+        except HubwrightError as error:
+            if len(ways) == 1:
+                raise
+            found[way] = Outlook(login, "", False, False, (), "", str(error))
+    return found
+
+
+def _outlook(loaded: Loaded, site: Site, login: str, way: str) -> Outlook:
     hub = loaded.hub
-    kind: Any = AUTH.of(hub.auth)
+    section = ways_of(hub.auth)[way]
+    kind: Any = AUTH.of(section)
     if hasattr(kind, "look_up"):
-        rule = Rule.of(hub.auth, hub.people.users, admins(hub, site))  # type: ignore[arg-type]
-        seen: Seen = kind.look_up(hub.auth, site, login, rule)
-        return _outside(loaded, site, login, seen)
-    return _inside(loaded, site, login)
+        named = way if len(ways_of(hub.auth)) > 1 else ""
+        seen: Seen = kind.look_up(section, site, login, _rule(loaded, site, way), named)
+        return _outside(loaded, site, login, seen, way)
+    found = _inside(loaded, site, login, way)
+    if len(ways_of(hub.auth)) > 1 and found.name:
+        try:
+            _name(loaded, site, Person(way, login, login), way)
+        except Refused as refusal:
+            return Outlook(login, "", False, False, found.groups, "", str(refusal))
+    return found
 
 
-def _outside(loaded: Loaded, site: Site, login: str, seen: Seen) -> Outlook:
+def _rule(loaded: Loaded, site: Site, way: str) -> Rule:
+    """Return the rule of a way; lists outside of the ways mean people of one of them."""
+    hub = loaded.hub
+    section = ways_of(hub.auth)[way]
+    users, managing = (hub.people.users, admins(hub, site)) if way == listed_name(hub.auth) else ((), ())
+    if is_outside(section):
+        return Rule.of(section, users, managing)
+    return Rule(users=frozenset({*parts(section.allow)[1], *users}), admins=frozenset(managing))
+
+
+def _outside(loaded: Loaded, site: Site, login: str, seen: Seen, way: str) -> Outlook:
     if seen.person is None:
         return Outlook(login, "", False, False, (), "", seen.verdict.detail)
     groups = tuple(sorted(seen.person.groups))
-    why = seen.verdict.detail
-    try:
-        name = _name(site, seen)
-    except HubwrightError as error:
-        return Outlook(login, "", False, False, groups, "", str(error))
-    added = name in _identities(site).added() if site.secrets.is_dir() else False
+    added = way == listed_name(loaded.hub.auth) and bool(seen.person.called & _added(site))
     allowed = seen.verdict.allowed or added
-    if added and not seen.verdict.allowed:
-        why = f"{name} was added by an admin."
+    why = f"{login} was added by an admin." if added and not seen.verdict.allowed else seen.verdict.detail
+    try:
+        name = _name(loaded, site, seen.person, way)
+    except HubwrightError as error:  # who is not on any list is told that first, as at a login
+        return Outlook(login, "", False, False, groups, "", str(error) if allowed or not why else why)
     return Outlook(login, name, allowed, bool(seen.verdict.admin), groups, _account(loaded, site, name), why)
 
 
-def _name(site: Site, seen: Seen) -> str:
-    """Return the name that somebody has, or would have; `Refused` when it is another's."""
-    person = seen.person
-    assert person is not None
-    known = _identities(site).all() if site.secrets.is_dir() else {}
-    for name, identities in known.items():
-        if any(_same(one, person) for one in identities):
-            return name
-    name = names.unix_name(person.login)
-    if name in known:
-        raise Refused(f'{person} would be "{name}", which is {known[name][0]} already.')
-    return name
+def _name(loaded: Loaded, site: Site, person: Person, way: str) -> str:
+    """Return the name that somebody has, or would have; `Refused` when it is another's, or kept for another."""
+    kept = {name: _kept(loaded, site, name) for name in ways_of(loaded.hub.auth)}
+    mine = kept.pop(way)
+    return _identities(site).foretell(person, mine, kept)
 
 
-def _same(one: Known, person: Person) -> bool:
-    """Whether it is the identity; by the login, where the provider tells the id only when somebody comes."""
-    mine = (person.provider, person.subject) if person.subject else (person.provider, person.login)
-    return (one.provider, one.subject if person.subject else one.login) == mine
+def _kept(loaded: Loaded, site: Site, way: str) -> frozenset[str]:
+    """Return the names that lists have for people of a way."""
+    section = ways_of(loaded.hub.auth)[way]
+    added = _added(site) if way == listed_name(loaded.hub.auth) else frozenset()
+    links = Store(site.secrets).names() if section.kind == "first_use" and site.secrets.is_dir() else frozenset()
+    return _rule(loaded, site, way).named | added | links
 
 
-def _inside(loaded: Loaded, site: Site, login: str) -> Outlook:
+def _added(site: Site) -> frozenset[str]:
+    return _identities(site).added() if site.secrets.is_dir() else frozenset()
+
+
+def _inside(loaded: Loaded, site: Site, login: str, way: str) -> Outlook:
     """What this machine and hub.yaml say of one of its own accounts."""
     rule = Policy.parse(policy(loaded.hub, site))
-    admin = login in admins(loaded.hub, site)
+    section = ways_of(loaded.hub.auth)[way]
+    admin = way == listed_name(loaded.hub.auth) and login in admins(loaded.hub, site)
     entry = find_account(login)
     if entry is None:
         told = f'This machine has no account "{login}".'
         named = login in rule.users and rule.create
         return Outlook(login, login if named else "", named, admin, (), _account(loaded, site, login), told)
     groups = group_names(entry)
-    admin = admin or not {*getattr(loaded.hub.auth, "admin_groups", ())}.isdisjoint(groups)
+    admin = admin or not {*getattr(section, "admin_groups", ())}.isdisjoint(groups)
     refusal = may_serve(rule, entry, groups) if site.privileged else None
     if not site.privileged and login != site.account:
         refusal = Refused(f"This service is not started by root, so it serves only {site.account}.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
-from hubwright.errors import ConfigError, HubwrightError
+from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site
 from hubwright.machine.process import Process
 from hubwright.proxy.https import https_of
@@ -39,12 +40,16 @@ class Renewal:
         self._due = 0.0
         self._wrong_since = 0.0
         self._told = ""
+        self._refused = ""
+        """What the authority answered last, as it was told."""
+        self._since = datetime.now(UTC)
         self._given: float | None = None
         """When the file was written that Caddy may not have read yet, in clock ticks since boot."""
 
     def begin(self, site: Site) -> None:
         """Put the certificate where Caddy reads it; `HubwrightError` when there is none that can be used."""
         self._site = site
+        self._since = datetime.now(UTC).replace(microsecond=0)
         self._seen = self._look()
         self._renew(self._kind.pair(self._loaded.hub.https, site))
         self._due = time.monotonic() + _DAY
@@ -52,10 +57,16 @@ class Renewal:
         if authority := self._kind.serving(self._loaded.hub.https, site).authority:
             self._voice.say(f"Browsers trust this service once they know its authority: {authority}")
 
+    def ask(self) -> None:
+        """While a start waits: raise `ConfigError` with the answer of an authority that gives no certificate."""
+        if (problem := self._refusal()) and problem.severity == "error":
+            raise ConfigError([self._loaded.place(problem)])
+
     def step(self, caddy: Process | None) -> None:
         """Take a newer certificate when there is one, and tell once a day when the one in use ends soon."""
         if self._site is None:
             return
+        self._refusal()
         seen = self._look()
         if seen != self._seen or time.monotonic() >= self._due:
             self._due = time.monotonic() + _DAY
@@ -72,6 +83,18 @@ class Renewal:
             if caddy.started <= self._given:  # a later one has read it
                 caddy.signal(signal.SIGUSR1)
             self._given = None
+
+    def _refusal(self) -> Problem | None:
+        """Return what an authority answered last that gave no certificate; told when it is new."""
+        if self._site is None or not self._kind.serving(self._loaded.hub.https, self._site).acme:
+            return None
+        from hubwright.proxy.https.refusal import refusal
+
+        found = refusal(self._site.logs / "caddy.log", self._since)
+        if found and str(found) != self._refused:
+            self._refused = str(found)
+            self._voice.warn(str(self._loaded.place(found)))
+        return found
 
     def _renew(self, pair: Pair | None) -> bool:
         """Give Caddy a certificate; whether it is another than before."""

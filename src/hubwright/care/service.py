@@ -27,7 +27,7 @@ from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site
 from hubwright.hub import compile as compiled
 from hubwright.hub.pages import branding
-from hubwright.machine import site_file
+from hubwright.machine import delegate, site_file
 from hubwright.machine.policy import Policy
 from hubwright.people import accounts
 from hubwright.proxy import apex
@@ -57,6 +57,8 @@ def compose(
         opened=opened,
         notebooks=_notebooks(loaded),
         redirect=kind.serving(loaded.hub.https, site).redirect,
+        clear=lambda site: _clear(site, voice),
+        ask=renewal.ask,
         tend=renewal.step,
     )
 
@@ -68,6 +70,13 @@ def _notebooks(loaded: Loaded) -> Notebooks | None:
     return Notebooks(
         lambda site: elsewhere.count(engine, site), lambda site, grace: elsewhere.end_all(engine, site, grace)
     )
+
+
+def _clear(site: Site, voice: Voice) -> None:
+    """Remove the control groups of a service that was stopped; only root has any."""
+    name = f"hubwright-{site.run.name}"
+    if site.privileged and not delegate.clear(name):
+        voice.warn(f"Not all control groups of the notebooks could be removed; see {name} below /sys/fs/cgroup.")
 
 
 def check(loaded: Loaded, site: Site) -> None:

@@ -58,6 +58,10 @@ class Service:
     """None when the fork server makes them."""
     redirect: tuple[str, int] | None = None
     """Where plain HTTP is listened for besides."""
+    clear: Callable[[Site], None] = lambda site: None
+    """Called when all is stopped, the notebooks too: ends and removes what is left of them. Never raises."""
+    ask: Callable[[], None] = lambda: None
+    """Called while a start waits for its page; raises `HubwrightError` when waiting is of no use."""
     tend: Callable[[Process | None], None] = lambda caddy: None
     """Called every few seconds while it runs, with Caddy's process; renews certificates. Never raises."""
 
@@ -135,6 +139,7 @@ def _await_start(run: _Run, parts: Sequence[Part]) -> None:
     stuck: list[Part] = []
 
     def done() -> bool:
+        run.service.ask()
         pending[:] = [part for part in pending if not part.ready()]
         stuck[:] = [part for part in vital if run.watch.looping(part.name)]
         if patience.waited > _QUIET:
@@ -179,6 +184,8 @@ def _stop(run: _Run, *, keep: bool) -> None:
         elif not run.watch.stop(name, hurry=run.requests.hurry):
             late.append(name)
     run.watch.forget()
+    if not keep:
+        run.service.clear(run.site)
     run.watch.reap()
     if late:
         run.voice.warn(f"Could not be stopped: {', '.join(late)}.")

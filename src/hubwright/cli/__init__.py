@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = (
-    *("init", "check", "up", "status", "token", "user", "names", "secret"),
+    *("init", "check", "up", "install", "uninstall", "status", "token", "user", "names", "secret"),
     *("plan", "apply", "homes", "logs", "metrics", "profiles", "env", "images", "containers", "proxy-config"),
+    *("ports", "firewall"),
 )
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 

@@ -64,16 +64,20 @@ def check(
 
 def _check_login(name: str, config: Path | None, state: Path | None, as_json: bool) -> NoReturn:
     loaded, site = resolve(config, state)
-    found = login.outlook(loaded, site, name)
+    found = login.outlooks(loaded, site, name)
+    allowed = any(one.allowed for one in found.values())
     if as_json:
-        print(json.dumps(asdict(found), indent=1))
+        plain = {way: asdict(one) for way, one in found.items()}
+        print(json.dumps(next(iter(plain.values())) if len(plain) == 1 else {"ways": plain}, indent=1))
     else:
-        verdict = "may log in" if found.allowed else "may not log in"
-        lines = [f"{name} {verdict}{' and is an admin' if found.allowed and found.admin else ''}."]
-        lines += [f"Unix name: {found.name}"] * bool(found.name)
-        lines += [f"Groups: {', '.join(found.groups)}"] * bool(found.groups)
-        print("\n".join([*lines, *filter(None, (found.account, found.why))]))
-    raise typer.Exit(0 if found.allowed else Refused.exit_code)
+        for way, one in found.items():
+            by = f" by {way}" if len(found) > 1 else ""
+            verdict = f"may log in{by}" if one.allowed else f"may not log in{by}"
+            lines = [f"{name} {verdict}{' and is an admin' if one.allowed and one.admin else ''}."]
+            lines += [f"Unix name: {one.name}"] * bool(one.name)
+            lines += [f"Groups: {', '.join(one.groups)}"] * bool(one.groups)
+            print("\n".join([*lines, *filter(None, (one.account, one.why))]))
+    raise typer.Exit(0 if allowed else Refused.exit_code)
 
 
 def _print(name: str, problems: Sequence[Problem], code: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,9 +12,11 @@ import typer
 
 from hubwright.care.ground import log_folders
 from hubwright.care.log import follow, last_lines
+from hubwright.care.units.installed import MAIN, installed
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.errors import NotRunning, Refused, perhaps
 from hubwright.fields import Site
+from hubwright.machine.systemd import UNITS
 
 
 def logs(
@@ -27,6 +30,8 @@ def logs(
 ) -> None:
     """Print the ends of the logs: of every part, or of one part, or of a user's servers.
 
+    The parts of an installed service write to the journal; they are read from there.
+
     [bold]Examples[/]
 
       hubwright logs
@@ -36,6 +41,9 @@ def logs(
       hubwright logs alice -n 100
     """
     _, site = resolve(config, state)
+    there = installed()
+    if there and there.state == site.state and (units := _units(name)):
+        raise typer.Exit(_journal(units, lines, follow_))
     paths = _find(site, name)
     for path in paths:
         if len(paths) > 1:
@@ -46,6 +54,22 @@ def logs(
             print()
     if follow_:
         _follow(paths)
+
+
+def _units(name: str) -> list[str]:
+    """The units that `name` stands for: all, or that of a part; none for a user's name."""
+    parts = {path.stem.removeprefix("hubwright-"): path.name for path in UNITS.glob("hubwright-*.service")}
+    if not name:
+        return [MAIN, *sorted(parts.values())]
+    return [parts[name]] if name in parts else []
+
+
+def _journal(units: list[str], lines: int, follow_: bool) -> int:
+    words = ["journalctl", "--no-pager", "--quiet", f"--lines={lines}", *(["--follow"] if follow_ else [])]
+    try:
+        return subprocess.call([*words, *(f"--unit={unit}" for unit in units)])
+    except KeyboardInterrupt:
+        return 0
 
 
 def _find(site: Site, name: str) -> list[Path]:

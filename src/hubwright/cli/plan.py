@@ -46,6 +46,7 @@ def plain(found: Plan) -> dict[str, object]:
         "problems": [asdict(problem) for problem in found.problems],
         "notes": list(found.notes),
         "leaving": list(found.leaving),
+        "https": found.encryption.plain() if found.encryption else None,
     }
 
 
@@ -55,6 +56,8 @@ def show(found: Plan) -> None:
     if found.steps:
         console.print(table(found.steps))
     remarks(console, found)
+    if found.encryption:
+        console.print(str(found.encryption), soft_wrap=True)
     console.print(summary(found.steps) if found.steps else "[bold green]Nothing to do.", soft_wrap=True)
 
 

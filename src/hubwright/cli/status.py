@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hubwright.care import state as states
 from hubwright.care.supervise import FORK_SERVER
+from hubwright.care.units.installed import MAIN, installed
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.errors import NotRunning
 
@@ -34,7 +35,9 @@ def status(config: ConfigOption = None, state: StateOption = None, as_json: Json
         counts = {"servers": len(found.servers), "users": found.users}
         print(json.dumps({**asdict(found), "counts": counts, "well": found.well}, indent=1))
     elif all(part.health == "down" for part in found.parts):
-        raise NotRunning("No service runs here.", where=str(site.state), remedy='Start it: "hubwright up".')
+        there = installed()
+        start = f"systemctl start {MAIN}" if there and there.state == site.state else "hubwright up"
+        raise NotRunning("No service runs here.", where=str(site.state), remedy=f'Start it: "{start}".')
     else:
         _show(found)
     raise typer.Exit(0 if found.well else NotRunning.exit_code)

@@ -10,16 +10,21 @@ from rich.console import Console
 from rich.status import Status
 
 from hubwright.auth.first_use.links import first_admin_link
+from hubwright.auth.ways import listed
 from hubwright.care import ground, service, supervise
+from hubwright.care.units import describe, installation, keeper
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.config.load import Loaded
 from hubwright.fields import Site
 from hubwright.hub.compile import admins
 
 KeepOption = Annotated[bool, typer.Option("--keep", help="When it is stopped, leave the notebooks running.")]
+UnitsOption = Annotated[bool, typer.Option("--units", hidden=True, help="As systemd starts it.")]
 
 
-def up(config: ConfigOption = None, state: StateOption = None, keep: KeepOption = False) -> None:
+def up(
+    config: ConfigOption = None, state: StateOption = None, keep: KeepOption = False, units: UnitsOption = False
+) -> None:
     """Run the service until Ctrl-C.
 
     What an earlier start left running is adopted, and what dies is started again. As root everybody is served
@@ -33,6 +38,10 @@ def up(config: ConfigOption = None, state: StateOption = None, keep: KeepOption 
     """
     loaded, site = resolve(config, state)
     terminal = Terminal()
+    if units:
+        _keep(loaded, site, terminal)
+        return
+    installation.explain_beside(site)
     if not site.privileged:
         terminal.say(f"Not started as root: only {site.account} is served. Start it as root to serve several people.")
     if warning := ground.check_config(site):
@@ -44,9 +53,21 @@ def up(config: ConfigOption = None, state: StateOption = None, keep: KeepOption 
     supervise.up(site, made, terminal, keep=keep)
 
 
+def _keep(loaded: Loaded, site: Site, terminal: Terminal) -> None:
+    """Be the program of the keeper's unit."""
+
+    def tell(opened: Site) -> None:
+        terminal.say(f"Open {opened.public_url}")
+
+    if warning := ground.check_config(site):
+        terminal.warn(warning)
+    made = service.compose(loaded, site, terminal, tell, describe.LISTENERS)
+    keeper.keep(loaded, site, made, terminal)
+
+
 def _tell_open(terminal: Terminal, loaded: Loaded, site: Site) -> None:
     terminal.open(site.public_url)
-    if loaded.hub.auth.kind != "first_use":
+    if listed(loaded.hub.auth).kind != "first_use":
         return
     for admin in admins(loaded.hub, site):
         if link := first_admin_link(site, admin):

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hubwright.auth.allow import parts
+from hubwright.auth.ways import listed, of_kind, ways_of
 from hubwright.care.hub_api import HubApi
 from hubwright.care.people import accounts as people
 from hubwright.care.people.hub import SLOW, end_user
@@ -62,13 +64,13 @@ def add(
             hub.ask("POST", _path(name), {})
         if admin:
             hub.ask("POST", f"/hubwright/people/{quote(name, safe='')}/admin", {})
-        link = _new_link(hub, name) if fresh and loaded.hub.auth.kind == "first_use" else ""
+        link = _new_link(hub, name) if fresh and listed(loaded.hub.auth).kind == "first_use" else ""
         rows.append({"name": name, "added": fresh, "account_made": made, "link": link})
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     for row in rows:
-        _tell_added(row, loaded.hub.auth.kind)
+        _tell_added(row, listed(loaded.hub.auth).kind)
 
 
 @app.command()
@@ -135,7 +137,7 @@ def list_(config: ConfigOption = None, state: StateOption = None, as_json: JsonO
     loaded, site = resolve(config, state)
     hub = HubApi(site)
     states = {}
-    if loaded.hub.auth.kind == "first_use":
+    if of_kind(loaded.hub.auth, "first_use"):
         states = {person["name"]: person["state"] for person in hub.ask("GET", "/hubwright/people")}
     rows = [
         {
@@ -172,7 +174,7 @@ def link(
       hubwright user link ada
     """
     loaded, site = resolve(config, state)
-    if loaded.hub.auth.kind != "first_use":
+    if of_kind(loaded.hub.auth, "first_use") is None:
         raise Refused("Only with `auth: {kind: first_use}` are passwords chosen through links.")
     made = _new_link(HubApi(site, SLOW), name)
     print(json.dumps({"name": name, "link": made}, indent=1) if as_json else made)
@@ -275,11 +277,11 @@ def _about(loaded: Loaded, site: Site, name: str) -> dict[str, Any]:
     if entry is None and name not in known and name not in applied:
         raise Refused(f'There is no "{name}" here.', remedy='See "hubwright user list".')
     user = known.get(name, {})
-    listed = name in _listed(loaded, site)
+    on_roster = name in _listed(loaded, site)
     return {
         "name": name,
         "login": applied[name].login if name in applied else None,
-        "on_the_roster": listed,
+        "on_the_roster": on_roster,
         "hub": hub,
         "admin": bool(user.get("admin")),
         "servers": sorted(server or "(first)" for server in user.get("servers") or {}),
@@ -321,8 +323,8 @@ def _path(name: str) -> str:
 
 
 def _named(hub: Any) -> set[str]:
-    allow = getattr(hub.auth, "allow", None)
-    return {*hub.hub.admins, *hub.people.users, *getattr(allow, "users", ())}
+    allowed = [parts(getattr(section, "allow", "nobody"))[1] for section in ways_of(hub.auth).values()]
+    return {*hub.hub.admins, *hub.people.users, *(name for names in allowed for name in names)}
 
 
 def _tell_added(row: dict[str, Any], kind: str) -> None:

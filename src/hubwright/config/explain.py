@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hubwright.auth import WAYS
 from hubwright.config.model import FAMILIES, Hub
 from hubwright.config.tree import Keys, Tree
 from hubwright.errors import Problem, perhaps
@@ -35,7 +35,8 @@ def _keys(location: tuple[str | int, ...], data: Any) -> Keys:
     """Leave out of pydantic's location what does not stand in the file: the names of union branches."""
     keys: list[str | int] = []
     for index, step in enumerate(location):
-        if (family := FAMILIES.get(str(location[0]))) and index == (2 if family.named else 1):
+        family = FAMILIES.get(str(location[0]))
+        if (family and index == (2 if family.named else 1)) or (index == 4 and location[1:3] == ("many", "ways")):
             continue  # the kind, by which pydantic told the section's models apart
         if isinstance(data, dict) and step in data:
             keys.append(step)
@@ -99,11 +100,12 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _unknown_kind(keys: Keys, value: Any) -> tuple[str, str]:
-    family = FAMILIES[str(keys[0])]
+    family = _family_at(keys) or FAMILIES[str(keys[0])]
     names = sorted(family.modules())
     if not isinstance(value, dict):
-        return f"must be a section such as `kind: {family.default}`, not {shown(value)}.", ""
-    named = value.get("kind")
+        return f"must be a section such as `kind: {family.default or names[0]}`, not {shown(value)}.", ""
+    if (named := value.get("kind")) is None:
+        return f"lacks its `kind`; it must be {' or '.join(names)}.", ""
     what = f"has the kind {shown(named)}; it must be {' or '.join(names)}."
     return what, perhaps(named, names) if isinstance(named, str) else ""
 
@@ -115,7 +117,7 @@ def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
     what = f"is not a setting; known here: {', '.join(known)}."
     if near := perhaps(name, known):
         return what, near
-    if section and (family := FAMILIES.get(str(section[0]))) and len(section) == (2 if family.named else 1):
+    if family := _family_at(section):
         for kind in family.modules():
             if name in family.load(kind).Config.model_fields:
                 return what, f"It belongs to `kind: {kind}`."
@@ -130,37 +132,35 @@ def _unknown(keys: Keys, data: dict[str, Any]) -> tuple[str, str]:
 def _settings_of(keys: Keys, data: dict[str, Any]) -> set[str]:
     """Return the settings that may stand in the section at `keys`."""
     kinds: list[Any] = [Hub]
-    for step in keys:
-        kinds = [found for kind in kinds for found in _below(kind, str(step), data)]
-    return {name for kind in kinds if isinstance(kind, type) for name in getattr(kind, "model_fields", ())}
+    here: Any = data
+    for index, step in enumerate(keys):
+        if isinstance(here, dict):
+            here = here.get(str(step), {})
+        else:
+            here = here[step] if isinstance(here, list) and isinstance(step, int) and step < len(here) else {}
+        if family := _family_at(keys[: index + 1]):
+            named = family.name_in(here)
+            known = named if named in family.modules() else family.default
+            kinds = [family.load(known).Config] if known else []
+        else:
+            kinds = [found for kind in kinds for found in _below(kind, str(step))]
+    return {name for kind in kinds if get_origin(kind) is None for name in kind.model_fields}
 
 
-def _below(kind: Any, name: str, data: dict[str, Any]) -> list[Any]:
+def _family_at(keys: Keys) -> Family | None:
+    """Return the family whose kinds a section may have; None for one that has no `kind`."""
+    if len(keys) == 3 and keys[:2] == ("auth", "ways"):
+        return WAYS
+    family = FAMILIES.get(str(keys[0])) if keys else None
+    return family if family and len(keys) == (2 if family.named else 1) else None
+
+
+def _below(kind: Any, name: str) -> list[Any]:
     """Return what may stand below `name` in a model, or below any name or number in a mapping or list."""
     if origin := get_origin(kind):
         return list(_kinds_in(get_args(kind)[1 if origin is dict else 0]))
-    if isinstance(kind, _Named):
-        return [_config_of(kind.family, kind.sections.get(name, {}))]
-    if kind is Hub and (family := FAMILIES.get(name)):
-        section = data.get(name, {})
-        if family.named:
-            return [_Named(family, section if isinstance(section, dict) else {})]
-        return [_config_of(family, section)]
     field = kind.model_fields.get(name)
     return list(_kinds_in(field.annotation)) if field else []
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A section that maps names to sections of a kind each."""
-
-    family: Family
-    sections: dict[str, Any]
-
-
-def _config_of(family: Family, section: Any) -> type[BaseModel]:
-    named = family.name_in(section)
-    return family.load(named if named in family.modules() else family.default).Config
 
 
 def _kinds_in(annotation: Any) -> Iterator[Any]:

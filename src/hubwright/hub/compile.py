@@ -8,6 +8,7 @@ from typing import Any
 from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
 from hubwright.auth.allow import parts
+from hubwright.auth.ways import listed, of_kind, ways_of
 from hubwright.config.model import Hub
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
@@ -69,7 +70,7 @@ def own(hub: Hub, site: Site) -> Settings:
 
 def admins(hub: Hub, site: Site) -> tuple[str, ...]:
     """Return who manages the service: the admins of hub.yaml, else with `first_use` whoever can be the first."""
-    if hub.hub.admins or hub.auth.kind != "first_use":
+    if hub.hub.admins or listed(hub.auth).kind != "first_use":
         return hub.hub.admins
     return (ADMIN if site.privileged else site.account,)
 
@@ -79,11 +80,10 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
     found: dict[str, Any] = {
         **_served(hub, site),
         "admit": sorted(getattr(hub.engine, "admit", ())),
-        "service": getattr(hub.auth, "service", "login"),
+        "service": getattr(of_kind(hub.auth, "pam"), "service", "login"),
         "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
+        "ids": [int(number) for number in hub.people.ids.split("-")],
     }
-    if hub.people.roster or "ids" in hub.people.model_fields_set:
-        found["ids"] = [int(number) for number in hub.people.ids.split("-")]
     return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
 
 
@@ -94,18 +94,19 @@ def _served(hub: Hub, site: Site) -> dict[str, Any]:
     is whose account was made for it, and whom root names. Otherwise whoever may write at the provider could come by any
     account that happens to be here. With `accounts: existing` this machine knows the same people, and decides itself.
     """
-    kind = AUTH.of(hub.auth)
-    named = {*hub.people.users, *admins(hub, site)}
-    everybody, users, groups = parts(getattr(hub.auth, "allow", "nobody"))
-    accounts = getattr(hub.auth, "accounts", None)
-    if accounts == "make":
-        return {"all": False, "groups": [], "users": sorted(named), "create": True}
-    return {
-        "all": everybody,
-        "groups": sorted({*groups, *getattr(hub.auth, "admin_groups", ())}),
-        "users": sorted({*users, *named}),
-        "create": accounts is None and bool(getattr(kind, "MAKES_ACCOUNTS", False)),
-    }
+    everybody, create = False, False
+    users, groups = {*hub.people.users, *admins(hub, site)}, set[str]()
+    for section in ways_of(hub.auth).values():
+        accounts = getattr(section, "accounts", None)
+        if accounts == "make":
+            create = True
+            continue
+        all_of_it, some, of_groups = parts(getattr(section, "allow", "nobody"))
+        everybody = everybody or all_of_it
+        users |= {*some}
+        groups |= {*of_groups, *getattr(section, "admin_groups", ())}
+        create = create or (accounts is None and bool(getattr(AUTH.of(section), "MAKES_ACCOUNTS", False)))
+    return {"all": everybody, "groups": sorted(groups), "users": sorted(users), "create": create}
 
 
 def metrics(hub: Hub) -> dict[str, Any]:

@@ -270,6 +270,11 @@ class Group:
                 gone = False
         return gone
 
+    def below(self, pattern: str) -> list[Group]:
+        """Return the groups below it, in any tree, whose path from here matches a pattern as of `Path.glob`."""
+        found = {path.relative_to(folder) for folder in self.folders for path in folder.glob(pattern + "/")}
+        return [Group(self.hierarchy, f"{self.path}/{path}") for path in sorted(found)]
+
     def sweep(self) -> bool:
         """Remove every empty group below it, and it; False while something is left."""
         for folder in self.folders:
@@ -308,6 +313,13 @@ def find(base: str, mountinfo: str | None = None) -> Hierarchy:
         controllers = _read(unified / "cgroup.controllers").split()
         return Hierarchy(2, {name: unified for name in CONTROLLERS if name in controllers}, base)
     return Hierarchy(1, old, base)
+
+
+def trees(mountinfo: str | None = None) -> tuple[Path, ...]:
+    """Return where every hierarchy of control groups is mounted, also those that `find` has no use for."""
+    text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+    lines = (line.partition(" - ") for line in text.splitlines())
+    return tuple(Path(left.split()[4]) for left, _, right in lines if right.split()[0] in {"cgroup", "cgroup2"})
 
 
 def _enable(folder: Path, controllers: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hubwright.errors import MachineError
-from hubwright.machine import cgroups
+from hubwright.machine import cgroups, systemd
 
 _HOLDER = "holder"
 _PROPERTIES = (
@@ -28,12 +28,13 @@ def ensure(name: str) -> cgroups.Hierarchy:
 
     With systemd and cgroup version 2 it is the folder of a delegated unit of its own, `NAME.service`, held by a
     sleeping process in a leaf (systemd.resource-control(5), Delegate=): notebooks are not in the unit of the
-    program that starts them, so that restarting the one does not end the others.
+    program that starts them, so that restarting the one does not end the others. A unit of that name that
+    somebody has installed is started instead, and stays.
     """
     hierarchy = cgroups.find(name)
     if not hierarchy.mounts:
         return hierarchy
-    if hierarchy.version == 1 or not Path("/run/systemd/system").is_dir():
+    if not _is_systemds(hierarchy):
         try:
             hierarchy.group("user.0").make()
         except (MachineError, OSError):  # a container, whose own processes fill the group that it may divide
@@ -57,7 +58,12 @@ def ensure(name: str) -> cgroups.Hierarchy:
 
 
 def release(hierarchy: cgroups.Hierarchy, timeout: float = 2.0) -> bool:
-    """Give back what `ensure` returned, once no server is left in it; whether it is gone within `timeout` seconds."""
+    """Give back what `ensure` returned, once no server is left in it; whether it is gone within `timeout` seconds.
+
+    An installed unit is not ours to end.
+    """
+    if _is_installed(Path(hierarchy.base).name):
+        return True
     deadline = time.monotonic() + timeout
     whole, holder = hierarchy.group(), hierarchy.group(_HOLDER)
     while not whole.sweep():
@@ -72,11 +78,48 @@ def release(hierarchy: cgroups.Hierarchy, timeout: float = 2.0) -> bool:
     return True
 
 
+def find(name: str) -> cgroups.Hierarchy:
+    """Return the hierarchy that `ensure` has returned for `name`; nothing is made when it has not."""
+    hierarchy = cgroups.find(name)
+    if not hierarchy.mounts or not _is_systemds(hierarchy):
+        return hierarchy
+    unit = f"{name}.service"
+    return cgroups.Hierarchy(2, hierarchy.mounts, _unit_group(unit) or f"system.slice/{unit}")
+
+
+def clear(name: str, timeout: float = 2.0) -> bool:
+    """End what still runs in servers' groups of `name`, and give back what is there; whether all of it is gone.
+
+    For when a whole service has been stopped. Besides what `ensure` returns these are the empty groups that Docker
+    leaves in every hierarchy. What others run in groups of that name is left alone.
+    """
+    hierarchy = find(name)
+    if not hierarchy.mounts:
+        return True
+    for group in servers(hierarchy):
+        group.kill()
+    gone = release(hierarchy, timeout)
+    for tree in cgroups.trees():
+        gone = cgroups.Group(cgroups.Hierarchy(1, {"": tree}, ""), name).sweep() and gone
+    return gone
+
+
+def servers(hierarchy: cgroups.Hierarchy) -> list[cgroups.Group]:
+    """Return every group that was made for a server and is there, whether something runs in it or not."""
+    return [*hierarchy.group().below("user.*/*"), *hierarchy.group().below("open/user.*/*")]
+
+
+def _is_systemds(hierarchy: cgroups.Hierarchy) -> bool:
+    return hierarchy.version == 2 and Path("/run/systemd/system").is_dir()
+
+
 def _start(unit: str) -> str:
     """Start the unit; return its group."""
     subprocess.run(["systemctl", "reset-failed", unit], check=False, capture_output=True, timeout=20)
     command = ["systemd-run", "--quiet", f"--unit={unit}", *(f"--property={one}" for one in _PROPERTIES)]
     command += ["--description=Hubwright's notebook servers", "/bin/sleep", "infinity"]
+    if _is_installed(unit):
+        command = ["systemctl", "start", unit]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError) as error:
@@ -89,6 +132,10 @@ def _start(unit: str) -> str:
             raise MachineError(what, where=unit, remedy=f"Look at: systemctl status {unit}")
         time.sleep(0.05)
     return group
+
+
+def _is_installed(unit: str) -> bool:
+    return unit.endswith(".service") and (systemd.UNITS / unit).exists()
 
 
 def _unit_group(unit: str) -> str:

@@ -14,6 +14,9 @@ from hubwright.machine.files import weak_component
 
 ACCOUNT = "hubwright"
 """The system account of hub and proxy when root starts the service."""
+SYSTEM_CONFIG = Path("/etc/hubwright/hub.yaml")
+"""The hub.yaml of an installed service, or a link to it."""
+_SYSTEM_STATE = Path("/var/lib/hubwright/service")
 _LONGEST_RUN = 33  # leaves 74 of a Unix socket's 107 bytes: s/<key>/r/kernel-<uuid>-ipc-pipe
 
 
@@ -23,9 +26,12 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None,
     `encrypts` says that it speaks HTTPS itself, which its address then begins with.
 
     Without `state` it is `.hubwright/` beside `config`, or here. As root a state folder that the hub's account could
-    not enter, or that lies where others may write, is moved below /var/lib/hubwright.
+    not enter, or that lies where others may write, is moved below /var/lib/hubwright. That of /etc/hubwright/hub.yaml
+    is there in any case: /etc is no place for what programs write.
     """
     privileged = os.geteuid() == 0
+    if state is None and privileged and config is not None and config.absolute() == SYSTEM_CONFIG:
+        state = _SYSTEM_STATE
     wanted = (state or (config.parent if config else Path.cwd()) / ".hubwright").absolute().resolve()
     home = system_state(wanted) if privileged and not _is_safe(wanted) else wanted
     run = run_folder(home, privileged)

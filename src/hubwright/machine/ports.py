@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from hubwright.errors import MachineError
@@ -32,16 +36,33 @@ def listen(host: str, port: int, *, backlog: int = 4096) -> socket.socket:
 
 def holder(port: int) -> str:
     """Return who listens on a TCP port, as `pid 123 (python3)`, or "" when that cannot be seen."""
-    inodes = _listening_inodes(port)
-    for folder in Path("/proc").iterdir() if inodes else ():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            if any(_link(entry) in inodes for entry in (folder / "fd").iterdir()):
-                return f"pid {folder.name} ({(folder / 'comm').read_text().strip()})"
-        except OSError:
-            continue
-    return ""
+    inodes = {row.inode for row in _rows() if row.protocol == "tcp" and row.port == port}
+    return next((f"pid {pid} ({name})" for pid, name in _holders(inodes).values()), "")
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A program that takes connections, or datagrams of whoever sends some."""
+
+    port: int
+    protocol: str
+    """`tcp` or `udp`."""
+    address: str
+    program: str
+    """Empty when it cannot be seen."""
+
+
+def listening() -> list[Listening]:
+    """Return what listens on this machine, for itself alone not counted; the kernel's own sockets have no program."""
+    rows = [row for row in _rows() if not row.address.is_loopback]
+    holders = _holders({row.inode for row in rows})
+    found = {
+        (row.port, row.protocol): Listening(
+            row.port, row.protocol, str(row.address), holders.get(row.inode, (0, ""))[1]
+        )
+        for row in rows
+    }
+    return [found[key] for key in sorted(found)]
 
 
 def _explain(host: str, port: int, error: OSError) -> MachineError:
@@ -63,18 +84,57 @@ def _explain(host: str, port: int, error: OSError) -> MachineError:
             return MachineError(f"Cannot listen on {host}, port {port}: {error.strerror}.")
 
 
-def _listening_inodes(port: int) -> set[str]:
-    """Names of the listening sockets of a port, as /proc/<pid>/fd shows them (proc_pid_net(5): state 0A is LISTEN)."""
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+@dataclass(frozen=True)
+class _Row:
+    protocol: str
+    address: IPv4Address | IPv6Address
+    port: int
+    inode: str
+    """As /proc/<pid>/fd shows it."""
+
+
+def _rows() -> Iterator[_Row]:
+    """Yield the sockets that wait for somebody (proc_pid_net(5): TCP in state 0A, UDP in 07 without a peer)."""
+    for table, protocol, state in (
+        ("tcp", "tcp", "0A"),
+        ("tcp6", "tcp", "0A"),
+        ("udp", "udp", "07"),
+        ("udp6", "udp", "07"),
+    ):
         try:
-            rows = Path(table).read_text().splitlines()[1:]
+            lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         except FileNotFoundError:
             continue
-        for row in rows:
-            fields = row.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                found.add(f"socket:[{fields[9]}]")
+        for line in lines:
+            fields = line.split()
+            if fields[3] != state or not fields[2].endswith(":0000"):
+                continue
+            host, _, port = fields[1].rpartition(":")
+            yield _Row(protocol, _address(host), int(port, 16), f"socket:[{fields[9]}]")
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    """Return an address that the kernel prints as 32-bit words of its own byte order."""
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    if len(packed) == 4:
+        return IPv4Address(packed)
+    address = IPv6Address(packed)
+    return address.ipv4_mapped or address
+
+
+def _holders(inodes: set[str]) -> dict[str, tuple[int, str]]:
+    """Return pid and name of a process that has each of these sockets open, as far as it can be seen."""
+    found: dict[str, tuple[int, str]] = {}
+    for folder in Path("/proc").iterdir() if inodes else ():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            held = {_link(entry) for entry in (folder / "fd").iterdir()} & inodes
+            if held:
+                found |= dict.fromkeys(held, (int(folder.name), (folder / "comm").read_text().strip()))
+        except OSError:
+            continue
     return found
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ def listen(path: Path, mode: int, group: int = -1, backlog: int = 1024) -> socke
     path.chmod(mode)
     server.listen(backlog)
     return server
+
+
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield caller after caller, each until the next is asked for; ends when the listener is closed."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            yield connection
 
 
 def peer(connection: socket.socket) -> int:

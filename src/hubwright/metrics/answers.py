@@ -47,17 +47,12 @@ class Answers:
     def serve(self, listener: socket.socket) -> None:
         """Answer whoever this account or root is, until the listener is closed."""
         allowed = {0, os.geteuid()}
-        while True:
+        for connection in wire.accepted(listener):
             try:
-                connection, _ = listener.accept()
+                if wire.peer(connection) in allowed:
+                    self._answer(connection)
             except OSError:
-                return
-            with connection:
-                try:
-                    if wire.peer(connection) in allowed:
-                        self._answer(connection)
-                except OSError:
-                    continue  # the caller has left
+                continue  # the caller has left
 
     def _answer(self, connection: socket.socket) -> None:
         body = b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from hubwright.errors import Problem
 from hubwright.fields import Site, shown
 from hubwright.machine.files import hidden_from, weak_component
 from hubwright.proxy.https.self_made import check_name
-from hubwright.proxy.serving import Apex, host_of
+from hubwright.proxy.serving import Apex, file_of, host_of
 
 
 class Static(BaseModel):
@@ -42,8 +42,11 @@ def apex_of(static: Static | None, site: Site) -> Apex | None:
     return Apex(str(_folder(static, site)), static.name or host_of(site.public_url), static.name is None)
 
 
-def check(static: Static | None, site: Site) -> Iterator[Problem]:
-    """Yield what keeps the pages from being shown, or what would show more than them."""
+def check(static: Static | None, site: Site, covers: Callable[[str], bool] = lambda host: True) -> Iterator[Problem]:
+    """Yield what keeps the pages from being shown, or what would show more than them.
+
+    `covers` tells whether the certificate is for a name.
+    """
     if static is None:
         return
     if static.name is None and site.base_url == "/":
@@ -52,6 +55,9 @@ def check(static: Static | None, site: Site) -> Iterator[Problem]:
         yield Problem("hub.yaml static", what, remedy)
     if static.name == host_of(site.public_url):
         yield Problem("hub.yaml static.name", f"is the hub's own name, {shown(static.name)}.", "Leave it out.")
+    if static.name and not covers(static.name):
+        remedy = "Browsers will refuse it: add the name to https.names, or use a certificate for both names."
+        yield Problem("hub.yaml static.name", f"the certificate is not for {static.name}.", remedy, "warning")
     folder = _folder(static, site)
     place = "hub.yaml static.folder"
     if not folder.is_dir():
@@ -78,4 +84,4 @@ def pages(site: Site, apex: Apex | None) -> list[dict[str, Any]]:
 
 
 def _folder(static: Static, site: Site) -> Path:
-    return ((site.config.parent if site.config else Path()) / static.folder).absolute()
+    return file_of(static.folder, site).absolute()

@@ -43,6 +43,9 @@ _TRANSPORT = {
 _ONCE = {**_TRANSPORT, "keep_alive": {"enabled": False}}
 """A connection for each request. One that was kept from before may be closed by the hub's end just when a request goes
 out on it: nobody then knows whether a POST was heard, and nobody may send it again."""
+_HEADERS = 56 * 1024
+"""Bytes of a request's headers, 4 kB less than Go then takes: what Tornado takes with those that we add. Caddy's own
+16 kB are filled by the cookies of a dozen servers and logins."""
 _FOR_EVER = "87600h"
 """How long a websocket stays open when Caddy reads its configuration, with a new certificate, again (SIGUSR1)."""
 _PATH = "{http.request.uri.path_escaped}"
@@ -134,6 +137,7 @@ def _server(descriptor: int, routes: list[Any], errors: list[Any]) -> dict[str, 
         "protocols": ["h1"],
         "automatic_https": {"disable": True},
         "read_header_timeout": "30s",
+        "max_header_bytes": _HEADERS,
         "idle_timeout": "10m",
         "routes": routes,
         "errors": {"routes": errors},

@@ -123,6 +123,8 @@ server {{
     # pages name some fifty scripts in their head
     proxy_buffer_size       64k;
     proxy_buffers           8 64k;
+    # cookies of the hub, of every server and of an interrupted login, in one line
+    large_client_header_buffers 8 60k;
 
     absolute_redirect off;
 
@@ -160,6 +162,13 @@ _CADDY = """\
 # Caddy before a notebook service: /etc/caddy/Caddyfile on the machine that browsers reach.
 # After a change: systemctl reload caddy
 # It gets its certificate by itself, sends HTTP to HTTPS, passes websockets, and has no limit of sizes or times.
+
+{{
+	servers {{
+		# cookies of the hub, of every server and of an interrupted login
+		max_header_size 56KiB
+	}}
+}}
 
 {names} {{
 {tls}\treverse_proxy {where}{upstream} {{

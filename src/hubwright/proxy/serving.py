@@ -65,6 +65,11 @@ def port_of(url: str) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
+def file_of(name: str, site: Site) -> Path:
+    """Return a file's place: beside hub.yaml, when it is no whole path."""
+    return (site.config.parent if site.config else Path()) / name
+
+
 def is_open(site: Site) -> bool:
     """Whether other machines can reach what this service listens on."""
     return not site.listen[0].startswith(LOOPBACK)

@@ -116,5 +116,7 @@ class Browser:
 
 def told(page: httpx.Response) -> str:
     """The alert or the login error of a page."""
-    found = re.search(r'(?:role="alert">|class="login_error">)(.*?)</p>', page.text, re.DOTALL)
+    found = re.search(
+        r'(?:role="alert">|class="login_error">|class="login_error" role="alert">)(.*?)</p>', page.text, re.DOTALL
+    )
     return unescape(found[1]).strip() if found else ""

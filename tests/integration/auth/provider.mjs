@@ -50,12 +50,15 @@ async function body(request) {
 
 http.createServer(async (request, response) => {
   const url = new URL(request.url, issuer);
-  if (url.pathname === "/test/change") {
+  if (url.pathname === "/favicon.ico") {
+    response.statusCode = 204;
+    response.end();
+  } else if (url.pathname === "/test/change") {
     const { id, ...changes } = JSON.parse(await body(request));
     Object.assign(people[id], changes);
     response.end("{}");
   } else if (url.pathname.startsWith("/interaction/")) {
-    const form = `<form method="post"><input name="name"><input name="password" type="password"></form>`;
+    const form = `<form method="post"><input name="name"><input name="password" type="password"><button>Log in</button></form>`;
     if (request.method === "GET") return response.setHeader("Content-Type", "text/html").end(form);
     const sent = new URLSearchParams(await body(request));
     const found = Object.entries(people).find(([, one]) => one.name === sent.get("name"));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import wait_until
@@ -23,9 +24,12 @@ def entry(name: str) -> str:
 class Slapd:
     """slapd in the foreground; `stop` and `start` it as often as a test wants."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.plain, self.tls = port(), port()
+    def __init__(
+        self, folder: Path, host: str = "", inside: Callable[..., list[str]] = lambda *words: [*words]
+    ) -> None:
+        """With a `host`, LDAPS is at its usual port, and every program runs as `inside` says."""
+        self.folder, self.host, self._inside = folder, host or "localhost", inside
+        self.plain, self.tls = port(), 636 if host else port()
         self.ca, self.other_ca = folder / "ca.pem", folder / "other-ca.pem"
         self._certificates()
         (folder / "data").mkdir()
@@ -51,19 +55,30 @@ access to * by dn.exact="{HUB}" read by self read by users read by * none
 """)
         self._add(self._content())
 
+    def section(self, ca: str = "{ca}") -> str:
+        """Return the `auth` of a hub.yaml by which a hub looks people up here; `ca` is the file of the authority."""
+        return f"""\
+auth:
+  kind: ldap
+  servers: ["{self.ldaps}"]
+  ca: {ca}
+  search: {{base: "ou=people,{BASE}", account: "{HUB}"}}
+  look_every: 1s
+"""
+
     @property
     def ldap(self) -> str:
         return f"ldap://localhost:{self.plain}"
 
     @property
     def ldaps(self) -> str:
-        return f"ldaps://localhost:{self.tls}"
+        return f"ldaps://{self.host}:{self.tls}"
 
     def start(self) -> Slapd:
-        addresses = f"ldap://127.0.0.1:{self.plain} ldaps://127.0.0.1:{self.tls}"
+        addresses = f"ldap://127.0.0.1:{self.plain} ldaps://{self.host}:{self.tls}"
         with (self.folder / "slapd.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["/usr/sbin/slapd", "-d", "0", "-f", str(self.folder / "slapd.conf"), "-h", addresses],
+                self._inside("/usr/sbin/slapd", "-d", "0", "-f", str(self.folder / "slapd.conf"), "-h", addresses),
                 stdout=log,
                 stderr=log,
             )
@@ -84,6 +99,10 @@ access to * by dn.exact="{HUB}" read by self read by users read by * none
     def join(self, name: str, group: str) -> None:
         self.change(f"dn: cn={group},ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: {entry(name)}\n")
 
+    def add_group(self, name: str, *members: str) -> None:
+        lines = "".join(f"member: {entry(one)}\n" for one in members)
+        self.change(f"dn: cn={name},ou=groups,{BASE}\nchangetype: add\nobjectClass: groupOfNames\ncn: {name}\n{lines}")
+
     def remove(self, name: str) -> None:
         self.change(f"dn: {entry(name)}\nchangetype: delete\n")
 
@@ -91,7 +110,8 @@ access to * by dn.exact="{HUB}" read by self read by users read by * none
         self.change(_person(name, password).replace("objectClass", "changetype: add\nobjectClass", 1))
 
     def _tool(self, program: str, text: str) -> int:
-        argv = [program, "-x", "-H", f"ldap://127.0.0.1:{self.plain}", "-D", f"cn=root,{BASE}", "-w", "rootpw"]
+        where = f"ldap://127.0.0.1:{self.plain}"
+        argv = self._inside(program, "-x", "-H", where, "-D", f"cn=root,{BASE}", "-w", "rootpw")
         return subprocess.run(argv, input=text.encode(), capture_output=True, timeout=20).returncode
 
     def _add(self, ldif: str) -> None:
@@ -122,7 +142,7 @@ access to * by dn.exact="{HUB}" read by self read by users read by * none
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
             *("-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost"),
         )
-        (self.folder / "names").write_text("subjectAltName=DNS:localhost\n")
+        (self.folder / "names").write_text(f"subjectAltName=DNS:{self.host}\n")
         self._openssl(
             *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
             *("-days", "2", "-extfile", "names", "-out", "server.pem"),

@@ -8,23 +8,19 @@ import subprocess
 import pytest
 from tests.conftest import remove_account, wait_until
 from tests.integration.auth.hub import Browser, told
-from tests.integration.auth.slapd import BASE, HUB, HUB_PASSWORD, MISSING, Slapd
+from tests.integration.auth.slapd import BASE, HUB_PASSWORD, MISSING, Slapd
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(bool(MISSING), reason="needs OpenLDAP: apt install slapd ldap-utils"),
 ]
 
-YAML = """\
-hub: {{listen: "127.0.0.1:{{port}}"}}
-auth:
-  kind: ldap
-  servers: ["{server}"]
-  ca: {ca}
-  search: {{base: "ou=people,{base}", account: "{hub}"}}
-  groups: {{base: "ou=groups,{base}"}}
+LISTEN = """\
+hub: {listen: "127.0.0.1:{port}"}
+"""
+GROUPS = f"""\
+  groups: {{base: "ou=groups,{BASE}"}}
   allow: {{groups: [guests, lab]}}
-  look_every: 1s
 """
 
 
@@ -43,8 +39,7 @@ def test_from_the_secret_to_a_running_server(slapd, service, account):
     slapd.join(name, "guests")
     slapd.add_person(local.name, "from the directory")
     slapd.join(local.name, "guests")
-    text = YAML.format(server=slapd.ldaps, ca="{ca}", base=BASE, hub=HUB)
-    running = service(text)
+    running = service(LISTEN + slapd.section() + GROUPS)
     try:
         ca = running.folder / "ca.pem"
         ca.write_bytes(slapd.ca.read_bytes())

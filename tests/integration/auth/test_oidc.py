@@ -50,11 +50,11 @@ def make(tmp_path, free_port, provider):
         hub.stop()
 
 
-def to_callback(hub, browser, name, password):
+def to_callback(hub, browser, name, password, way=""):
     """Press the button and log in at the provider; return the address to which the provider sends the browser."""
     page = browser.get("/hub/login")
     assert "Sign in with" in page.text
-    answer = browser.get("/hub/oauth_login")
+    answer = browser.get(f"/hub/oauth_login{way}")
     elsewhere = browser.client
     for _ in range(12):
         if answer.status_code == 200 and "password" in answer.text:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.conftest import remove_account, wait_until
+from tests.conftest import wait_until
 from tests.integration.auth.hub import Browser, told
 
 from hubwright.machine.policy import find_account, group_names
@@ -33,15 +32,6 @@ auth:
   admin_groups: [hwt-boss]
 """
 )
-
-
-@pytest.fixture
-def names():
-    """Names that no account has; their accounts are removed."""
-    made = [f"hwt-{secrets.token_hex(4)}" for _ in range(3)]
-    yield made
-    for name in made:
-        remove_account(name)
 
 
 def test_people_come_and_go_by_the_command(service, names, account):

@@ -1,7 +1,7 @@
 """An image registry with one image, which hands out its largest layer slowly: the part of the v2 API that a pull needs.
 
 Source: https://distribution.github.io/distribution/spec/api/. Started as a program, `registry.py FOLDER PORT`: a blob is
-a file of the folder, named by its digest, `manifest` is the manifest of every tag.
+a file of the folder, named by its digest, `manifest` is the manifest of every tag. Nobody is given an image `private`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,22 @@ class Handler(BaseHTTPRequestHandler):
         kind, _, name = self.path.rpartition("/")
         if self.path == "/v2/":
             return self._send(b"{}", "application/json")
+        if kind.endswith("/private/manifests"):
+            return self._refuse()
         file = self.folder / ("manifest" if kind.endswith("/manifests") else name.replace(":", "-"))
         if not file.is_file():
             return self.send_error(404)
         return self._send(file.read_bytes(), _TYPE if file.name == "manifest" else "application/octet-stream")
 
     do_HEAD = do_GET
+
+    def _refuse(self) -> None:
+        body = json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}).encode()
+        self.send_response(401)
+        for name, value in {"WWW-Authenticate": 'Basic realm="hwt"', "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
 
     def _send(self, body: bytes, kind: str) -> None:
         self.send_response(200)
@@ -70,7 +80,7 @@ def registry(dockerd: Dockerd, base: str, port: int, size: int) -> Iterator[str]
     Returns:
         The name by which the daemon can pull it.
     """
-    folder = dockerd.folder / "registry"
+    folder = dockerd.folder / f"registry-{port}"
     folder.mkdir()
     _fill(dockerd, base, folder, size)
     enter = ["nsenter", f"--net=/proc/{dockerd.holder.pid}/ns/net"]

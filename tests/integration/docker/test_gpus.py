@@ -7,13 +7,17 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
+import docker
 import pytest
 from tests.conftest import Account, wait_until
 from tests.integration.docker.containers import inspected
-from tests.integration.docker.daemon import Dockerd
+from tests.integration.docker.daemon import SKELETON, Dockerd
 from tests.running import Service
+
+from hubwright.fields import instance_of
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -45,6 +49,29 @@ def running(docker_service: Callable[..., Service]) -> Iterator[Service]:
 def given(dockerd: Dockerd, service: Service, user: str, server: str = "") -> list[str]:
     devices = inspected(dockerd, service, user, server)["HostConfig"]["Devices"]
     return [one["PathOnHost"] for one in devices or ()]
+
+
+def test_a_gpu_of_a_container_that_the_hub_does_not_know_is_not_given_again(
+    dockerd: Dockerd, running: Service, module_account: Callable[..., Account]
+) -> None:
+    user = module_account()
+    running.add_user(user.name)
+    labels = {"hubwright.instance": instance_of(running.state), "hubwright.gpus": NODES[0]}
+    config = {"Image": SKELETON, "Cmd": ["/usr/bin/sleep", "600"], "Labels": labels}
+    with dockerd.client() as client:
+        mounts = [{"Type": "bind", "Source": "/usr", "Target": "/usr", "ReadOnly": True}]
+        made = client.create_container_from_config({**config, "HostConfig": {"Mounts": mounts}}, "hwt-lost")["Id"]
+        client.start(made)
+    try:
+        refused = running.api("POST", f"/users/{user.name}/server", {"size": "One"})
+        assert refused.status_code == 409 and "is used by the container hwt-lost" in refused.json()["message"]
+        running.cli("containers", "remove", "--unknown")
+        running.start(user.name, body={"size": "One"})
+        assert inspected(dockerd, running, user.name)["Config"]["Labels"]["hubwright.gpus"] == NODES[0]
+        running.stop(user.name)
+    finally:
+        with dockerd.client() as client, suppress(docker.errors.NotFound):
+            client.remove_container(made, force=True)
 
 
 def test_each_server_has_a_gpu_of_its_own_also_after_the_hub_was_killed(

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.integration.docker.daemon import SKELETON, Dockerd
+from tests.integration.docker.registry import registry
 from tests.running import Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
+PORT = 5001
 IMAGES = {
     "Good": SKELETON,
     "Gone": "hwt/gone:1",
     "Foreign": "hwt/foreign:1",
     "Fetched": "127.0.0.1:9/hwt/elsewhere:1",
+    "Private": f"127.0.0.1:{PORT}/hwt/private:1",
 }
 
 
@@ -28,7 +31,8 @@ def running(docker_service: Callable[..., Service], dockerd: Dockerd) -> Iterato
         "images": {**IMAGES, "Bare": "hwt/bare:1"},
         "default": {"sizes": ["Small"], "images": [*IMAGES, "Bare"]},
     }
-    yield docker_service({"profiles": profiles}, pull="missing", start_timeout=40).up()
+    with registry(dockerd, SKELETON, PORT, 1024):
+        yield docker_service({"profiles": profiles}, pull="missing", start_timeout=40).up()
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,7 @@ def running(docker_service: Callable[..., Service], dockerd: Dockerd) -> Iterato
     [
         ("Gone", "Docker cannot find image hwt/gone:1"),
         ("Fetched", "Docker cannot find image 127.0.0.1:9/hwt/elsewhere:1 on this machine, and its registry"),
+        ("Private", f"The registry refuses to hand out 127.0.0.1:{PORT}/hwt/private:1"),
         ("Foreign", "is for arm64 processors, and this machine has"),
         ("Bare", "holds no Jupyter"),
     ],

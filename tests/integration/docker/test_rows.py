@@ -46,10 +46,16 @@ ELSEWHERE = {
     3: [
         "integration/docker/test_reserves.py",
         "integration/local/test_profiles.py::test_two_that_start_at_the_same_moment_do_not_get_the_same_room",
+        "browser/test_start_full.py",
     ],
-    4: ["integration/docker/test_containers.py::test_an_environment_and_its_kernel_in_the_home_work"],
+    4: [
+        "integration/docker/test_containers.py::test_an_environment_and_its_kernel_in_the_home_work",
+        "integration/docker/test_containers.py::test_a_home_that_is_missing_or_somebody_elses_is_named",
+        "integration/docker/test_sources.py",
+    ],
     5: [
         "integration/docker/test_survival_docker.py::test_changed_settings_make_a_container_anew",
+        "integration/docker/test_ways_around.py",
         "unit/profiles/test_resolve.py::test_a_grant_never_exceeds_what_is_allowed",
     ],
     6: [
@@ -103,6 +109,7 @@ def pharma(
         (place / name).chmod(0o777)
         (place / name / "here").write_text(name)
         (place / name / "here").chmod(0o666)
+    running: Service | None = None
     try:
         anybody, member, carol = module_account(), module_account(groups=[team]), module_account()
         text = (EXAMPLES / "pharma-docker.yaml").read_text()
@@ -127,8 +134,9 @@ def pharma(
         for one in (anybody, member, carol):
             running.add_user(one.name)
         yield Pharma(running, anybody, member, carol, place / "conda")
-        running.clean()
     finally:
+        if running:
+            running.clean()
         trusting.undo()
         shutil.rmtree(place)
         for one in (anybody, member, carol):

@@ -16,17 +16,6 @@ from hubwright.engines.local.answers import Exporters
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
-YAML = """\
-hub: {listen: "127.0.0.1:{port}"}
-auth: {kind: pam, allow: all}
-engine: {kind: local}
-"""
-
-
-@pytest.fixture(scope="module")
-def running(service: Callable[..., Service]) -> Service:
-    return service(YAML).up()
-
 
 def test_exporters_are_those_that_jupyter_server_finds(running: Service, account: Callable[..., Account]) -> None:
     notebook = running.start(account().name)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.conftest import Account, wait_until
-from tests.running import Kernel, Notebook, Service
+from tests.conftest import wait_until
+from tests.running import Kernel, Notebook
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
-
-YAML = """\
-hub: {listen: "127.0.0.1:{port}"}
-auth: {kind: pam, allow: all}
-engine: {kind: local}
-"""
-
-
-@pytest.fixture(scope="module")
-def notebook(service: Callable[..., Service], module_account: Callable[..., Account]) -> Notebook:
-    return service(YAML).up().start(module_account().name)
 
 
 def test_nothing_of_the_first_cell_is_lost(notebook: Notebook) -> None:

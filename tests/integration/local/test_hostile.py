@@ -190,3 +190,43 @@ def test_two_servers_never_share_a_log(running: Service) -> None:
     from hubwright.engines.local.launch import log_path
 
     assert log_path(running.site, "ada", "second") != log_path(running.site, "ada.second", "")
+
+
+def test_who_prints_without_end_fills_no_disk(running: Service, person: Account) -> None:
+    """Past all capture, into the pipe itself, as fast as a kernel can: the log stays small, and everybody is served."""
+    notebook = running.start(person.name)
+    kernel = notebook.kernel()
+    kernel.run(
+        "import os, time\n"
+        "def leads(number):\n"
+        "    try: return os.readlink(f'/proc/self/fd/{number}').endswith('/out')\n"
+        "    except OSError: return False\n"
+        "pipe = next(int(number) for number in os.listdir('/proc/self/fd') if leads(number))\n"
+        "def flood(seconds):\n"
+        "    end = time.monotonic() + seconds\n"
+        "    while time.monotonic() < end:\n"
+        "        try: os.write(pipe, b'x' * 65536)\n"
+        "        except BlockingIOError: pass"
+    )
+    flood = kernel.send("flood(6)\nprint('done')")
+    logs, most, end = running.state / "logs" / "users", 0, time.monotonic() + 6
+    while time.monotonic() < end:
+        sizes = [path.stat().st_size for path in logs.glob(f"{person.name}.log*") if path.exists()]
+        most = max(most, sum(sizes))
+        time.sleep(0.005)
+    assert 2**20 < most <= 10 * 2**20
+    assert any("done" in message["content"].get("text", "") for message in kernel.messages(flood))
+    assert notebook.ask("GET", "api").status_code == 200
+    running.stop(person.name)
+
+
+def test_what_a_server_prints_is_kept_while_the_fork_server_is_away(running: Service, person: Account) -> None:
+    notebook = running.start(person.name)
+    kernel = notebook.kernel()
+    forks = running.part("fork-server")
+    os.kill(forks, signal.SIGKILL)
+    assert kernel.run("get_ipython().kernel.log.critical('printed while it was away')") == ""
+    wait_until(lambda: running.part("fork-server") not in (0, forks) and running.listed(), 60)
+    log = running.state / "logs" / "users" / f"{person.name}.log"
+    wait_until(lambda: "printed while it was away" in log.read_text())
+    running.stop(person.name)

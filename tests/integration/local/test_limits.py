@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.asking import ask_start
 from tests.conftest import Account, measured, wait_until
 from tests.running import Kernel, Notebook, Service
 
@@ -103,23 +106,22 @@ def test_the_server_knows_its_limits(notebook: Notebook) -> None:
 
 def test_a_hub_that_asks_for_no_limits_gets_them_all_the_same(notebook: Notebook) -> None:
     """The fork server reads hub.yaml's limits from root's own policy, not from the hub's request."""
-    import socket
-
-    run, name = notebook.service.run, notebook.user
-    with socket.socket(socket.AF_UNIX) as caller:
-        caller.settimeout(30)
-        caller.connect(str(run / "start.sock"))
-        caller.sendall(json.dumps({"user": name, "server": "greedy", "env": {}, "limits": {}}).encode() + b"\n")
-        assert json.loads(caller.makefile("rb").readline())["ok"]
-        key = server_key(name, "greedy")
-        found = [Path(path).read_text().strip() for path in _memory_limits(key)]
-        assert found == [str(400 * 2**20)]
+    pid = ask_start(notebook.service.run, notebook.user, "greedy", {})
+    found = [path.read_text().strip() for path in _memory_limits(server_key(notebook.user, "greedy"))]
+    assert found == [str(400 * 2**20)]
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: pid not in [server["pid"] for server in notebook.service.listed()])
 
 
 def _memory_limits(key: str) -> list[Path]:
-    root = Path("/sys/fs/cgroup")
     names = ("memory.max", "memory.limit_in_bytes")
-    return [path / name for path in root.rglob(key) for name in names if (path / name).exists()]
+    return [path / name for path in _control_groups(key) for name in names if (path / name).exists()]
+
+
+def _control_groups(pattern: str) -> list[Path]:
+    """Every control group of that name; others' may go while they are walked through, which a glob does not bear."""
+    found = (Path(folder) for folder, _, _ in os.walk("/sys/fs/cgroup"))
+    return [path for path in found if path.match(pattern)]
 
 
 def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
@@ -141,5 +143,5 @@ def test_nothing_is_left_of_a_stopped_server(notebook: Notebook) -> None:
     wait_until(strays)
     notebook.service.stop(notebook.user)
     wait_until(lambda: not strays())
-    assert list((notebook.service.site.servers).iterdir()) == []
-    wait_until(lambda: not list(Path("/sys/fs/cgroup").rglob(f"hubwright-{notebook.service.run.name}/user.*")))
+    wait_until(lambda: list((notebook.service.site.servers).iterdir()) == [])
+    wait_until(lambda: not _control_groups(f"hubwright-{notebook.service.run.name}*/user.*"))

@@ -12,17 +12,6 @@ from tests.running import Notebook, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
-YAML = """\
-hub: {listen: "127.0.0.1:{port}"}
-auth: {kind: pam, allow: all}
-engine: {kind: local}
-"""
-
-
-@pytest.fixture(scope="module")
-def notebook(service: Callable[..., Service], module_account: Callable[..., Account]) -> Notebook:
-    return service(YAML).up().start(module_account().name)
-
 
 def test_an_idle_kernel_copies_few_of_the_shared_pages(notebook: Notebook) -> None:
     """An executed one has 65 MB of its own; a walk over all modules would cost 11 MB more than the 21 there are."""

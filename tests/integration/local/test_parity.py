@@ -146,17 +146,21 @@ def test_pip_behaves_the_same(notebook: Notebook) -> None:
 
 
 def test_interrupt_reaches_a_forked_kernel(notebook: Notebook) -> None:
+    """Asked for once the cell says that it is where it can be interrupted: before, the kernel's own code would be."""
     kernel = notebook.kernel()
-    number = kernel.send("import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')")
+    number = kernel.send(
+        "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('stopped')"
+    )
     text = ""
     for message in kernel.messages(number):
-        if message["msg_type"] == "execute_input":
-            notebook.ask("POST", f"api/kernels/{kernel.id}/interrupt")
         if message["msg_type"] == "stream":
             text += message["content"]["text"]
+            if text == "begun\n":
+                notebook.ask("POST", f"api/kernels/{kernel.id}/interrupt")
         if message["msg_type"] == "execute_reply":
             break
-    assert text.strip() == "stopped"
+    assert text.split() == ["begun", "stopped"]
 
 
 def test_the_debugger_of_a_forked_kernel_stops_at_a_breakpoint(notebook: Notebook) -> None:

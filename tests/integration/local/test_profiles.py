@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,11 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.asking import ask_start
 from tests.conftest import Account, measured, wait_until
 from tests.running import Notebook, Service
 
 from hubwright.fields import server_key
-from hubwright.machine import cgroups
+from hubwright.machine import cgroups, delegate
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -87,7 +87,7 @@ def group(notebook: Notebook) -> cgroups.Group:
 
 
 def whole(hub: Service, *names: str) -> cgroups.Group:
-    return cgroups.find(f"hubwright-{hub.run.name}").group(*names)
+    return delegate.find(f"hubwright-{hub.run.name}").group(*names)
 
 
 BAD: list[tuple[Any, int]] = [
@@ -278,16 +278,8 @@ def test_a_user_has_a_number_of_servers_and_a_total(hub: Service, ada: Account) 
 def test_root_holds_the_total_of_a_user_against_a_hub_that_asks_for_more(hub: Service, ada: Account) -> None:
     """Two servers by requests that the hub would never send: their limits, and their user's, are root's."""
     for name in ("one", "two"):
-        with socket.socket(socket.AF_UNIX) as caller:
-            caller.settimeout(30)
-            caller.connect(str(hub.run / "start.sock"))
-            limits = {"memory": 64 * G, "cpu": 64, "reserve_memory": 64 * G}
-            env = {"JUPYTERHUB_SERVICE_PREFIX": "/", "JUPYTERHUB_BASE_URL": "/", "JUPYTERHUB_USER": ada.name}
-            env |= {f"JUPYTERHUB_{word}": "http://127.0.0.1:9/" for word in ("SERVICE_URL", "API_URL", "ACTIVITY_URL")}
-            env |= {f"JUPYTERHUB_{word}": word for word in ("API_TOKEN", "CLIENT_ID", "OAUTH_CALLBACK_URL")}
-            request = {"user": ada.name, "server": name, "env": env, "limits": limits if name == "one" else {}}
-            caller.sendall(json.dumps(request).encode() + b"\n")
-            assert json.loads(caller.makefile("rb").readline())["ok"]
+        limits = {"memory": 64 * G, "cpu": 64, "reserve_memory": 64 * G}
+        ask_start(hub.run, ada.name, name, limits if name == "one" else {})
     names = ("memory.max", "memory.limit_in_bytes")
     folders = [folder for name in ("one", "two") for folder in place(hub, ada.name, name).folders]
     limits = {int((one / name).read_text()) for one in folders for name in names if (one / name).exists()}

@@ -119,12 +119,15 @@ def test_a_roster_comes_and_goes(world):
     assert len(links) == 2 and all(link.startswith("http") for link in links)
     assert service.api("GET", f"/users/{bob}").json()["admin"] is True
     assert service.api("GET", f"/users/{ada}").json()["groups"] == [group]
-    assert world.plan() == (0, {"steps": [], "problems": [], "notes": [], "leaving": []})
+    plain = {"kind": "none", "names": [], "ends": None}
+    assert world.plan() == (0, {"steps": [], "problems": [], "notes": [], "leaving": [], "https": plain})
 
     # bob is an admin no more, ada is out while her server runs; her files are in an archive
     Path(find_account(ada).pw_dir, "work.txt").write_text("hers")
     service.start(ada)
     world.roster(bob)
+    told = next(step["text"] for step in world.plan()[1]["steps"] if step["what"] == "person")
+    assert told == f"ends servers (/user/{ada}/), sessions and tokens"
     assert "--yes" in world.apply(code=77)
     assert find_account(ada) is not None
     done = world.apply("--yes")
@@ -204,6 +207,40 @@ def test_a_kill_at_any_moment_is_repaired_by_the_next_apply(world, moment):
         assert Path(entry.pw_dir, ".bashrc").stat().st_uid == entry.pw_uid
     assert len(numbers) == 5 and min(numbers) > world.first and max(numbers) <= world.first + 6
     assert not [path for path in Path("/home").iterdir() if ".hubwright-" in path.name and "hwt-" in path.name]
+
+
+def test_a_failed_step_is_told_and_done_the_next_time(world):
+    """Without a skeleton there is no home; with a process of hers the account stays; the next apply goes on."""
+    skeleton = world.shared.with_name(f"{world.shared.name}-skeleton")
+    file = world.service.folder / "hub.yaml"
+    file.write_text(file.read_text().replace("  roster:", f"  skeleton: {skeleton}\n  roster:"))
+    world.roster(world.ada)
+    done = world.apply(code=1)
+    failed = [step for step in done["steps"] if step["error"]]
+    assert failed[0]["what"] == "home" and str(skeleton) in failed[0]["error"]
+    assert find_account(world.ada) is not None and not Path("/home", world.ada).exists()
+    skeleton.mkdir(mode=0o755)
+    try:
+        assert steps(world.apply()) == [("home", "add", world.ada)]
+    finally:
+        skeleton.rmdir()
+    world.service.yaml = file.read_text()
+    world.service.up()
+    world.apply()
+    ada = find_account(world.ada)
+    sleeper = subprocess.Popen(["sleep", "300"], user=ada.pw_uid, group=ada.pw_gid, extra_groups=[])
+    try:
+        world.roster()
+        done = world.apply("--yes", code=1)
+        assert "currently used by process" in done["steps"][-1]["error"]
+        assert world.service.api("GET", f"/users/{world.ada}").status_code == 404
+    finally:
+        sleeper.kill()
+        sleeper.wait(10)
+    assert len(json.loads(world.service.cli("homes", "list", "--json").stdout)) == 1
+    world.apply("--yes")
+    assert find_account(world.ada) is None
+    assert world.plan()[1]["steps"] == []
 
 
 def test_two_at_once_do_it_once(world):

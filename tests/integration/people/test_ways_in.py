@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.conftest import remove_account, wait_until
+from tests.conftest import wait_until
 from tests.integration.auth import openid
 from tests.integration.auth.hub import Browser
-from tests.integration.auth.slapd import BASE, HUB, HUB_PASSWORD, MISSING, Slapd
+from tests.integration.auth.slapd import HUB_PASSWORD, MISSING, Slapd
 from tests.integration.auth.test_oidc import to_callback
 from tests.running import port
 
@@ -21,14 +21,8 @@ from hubwright.machine.policy import find_account
 pytestmark = pytest.mark.root
 
 LDAP = """\
-hub: {{listen: "127.0.0.1:{{port}}"}}
-auth:
-  kind: ldap
-  servers: ["{server}"]
-  ca: {ca}
-  search: {{base: "ou=people,{base}", account: "{hub}"}}
-  look_every: 1s
-people: {{roster: people.txt, ids: {ids}}}
+hub: {listen: "127.0.0.1:{port}"}
+people: {roster: people.txt, ids: @IDS@}
 """
 OIDC = """\
 hub: {{listen: "127.0.0.1:{{port}}"}}
@@ -48,14 +42,6 @@ people: {{roster: people.txt, ids: {ids}, when_removed: keep}}
 
 
 @pytest.fixture
-def names():
-    made = [f"hwt-{secrets.token_hex(4)}" for _ in range(3)]
-    yield made
-    for name in made:
-        remove_account(name)
-
-
-@pytest.fixture
 def ids():
     first = 2_000_000 + secrets.randbelow(900_000) * 1000
     return f"{first}-{first + 999}"
@@ -66,7 +52,7 @@ def test_people_of_a_directory_enter_by_the_roster_alone(service, names, ids, tm
     """On the roster and in the directory: in, and an admin where it says so; taken out: out at once."""
     ada, boss, _ = names
     slapd = Slapd(tmp_path).start()
-    running = service(LDAP.format(server=slapd.ldaps, ca="{ca}", base=BASE, hub=HUB, ids=ids))
+    running = service(LDAP.replace("@IDS@", ids) + slapd.section())
     browsers = [Browser(running.url) for _ in names]
     try:
         for name in names:

@@ -54,6 +54,13 @@ def test_methods_and_large_bodies_pass(front: Any) -> None:
     assert (answer.told["method"], answer.told["size"]) == ("PUT", 5_000_000)
 
 
+@pytest.mark.parametrize("path", ["/hub/x", "/user/ann/x"])
+def test_many_cookies_pass(front: Any, path: str) -> None:
+    """Each server and each unfinished login has some."""
+    cookies = "; ".join(f"jupyterhub-user-{number}={'x' * 200}" for number in range(240))
+    assert front.ask(path, headers=f"Cookie: {cookies}\r\n").told["headers"]["Cookie"] == cookies
+
+
 @pytest.mark.parametrize("path", ["/user/ann/lab2/ws", "/user/bob/ws", "/services/mail/ws"])
 def test_websockets_pass(front: Any, path: str) -> None:
     url = f"ws://127.0.0.1:{front.listeners[0].getsockname()[1]}{path}"

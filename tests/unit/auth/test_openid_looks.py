@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 import jwt
 import pytest
+from jupyterhub import orm
 from tests.unit.auth.test_openid_tokens import OTHER, OURS, make
 
 from hubwright.auth.identities import Known
@@ -30,6 +31,7 @@ class _Provider(ThreadingHTTPServer):
         self.key, self.kid, self.number, self.refreshes = OURS, "1", 1, 0
         self.told = {"sub": "7", "preferred_username": "ada", "groups": ["lab"]}
         self.signs_again, self.subject, self.status = True, "7", 200
+        self.words = ""
         self.told_to = "a1"  # the access token that is good
 
     def id_token(self, **changes):
@@ -57,7 +59,7 @@ class _Provider(ThreadingHTTPServer):
             return self.status, {}
         if path == "/token":
             if parse_qs(body)["refresh_token"] != [f"r{self.number}"]:
-                return 400, {"error": "invalid_grant"}
+                return 400, {"error": "invalid_grant", "error_description": self.words}
             self.number, self.refreshes = self.number + 1, self.refreshes + 1
             self.told_to = f"a{self.number}"
             return 200, self.tokens() | ({"id_token": self.id_token()} if self.signs_again else {})
@@ -176,7 +178,7 @@ def one_key(key):
     return known
 
 
-async def test_who_is_another_now_or_whose_grant_has_ended_is_out(enter, provider):
+async def test_who_is_another_now_is_out(enter, provider):
     one = await enter()
     provider.told = provider.told | {"sub": "8"}
     assert await one.look_up(ADA) is None
@@ -185,14 +187,41 @@ async def test_who_is_another_now_or_whose_grant_has_ended_is_out(enter, provide
     provider.subject = "8"
     provider.end_access()
     assert await one.look_up(ADA) is None  # the new ID token is another's
-    provider.number += 1
+
+
+@pytest.mark.parametrize("words", ["User disabled", "AADSTS50034: The user account does not exist", "user not found"])
+async def test_a_grant_that_ended_with_the_account_ends_the_stay(enter, provider, words):
+    one = await enter()
+    provider.number, provider.words = provider.number + 1, words
     provider.end_access()
-    assert await one.look_up(ADA) is None  # the refresh token is not good any more
+    assert await one.look_up(ADA) is None
 
 
-async def test_without_a_refresh_token_the_last_login_counts(enter, provider):
+@pytest.mark.parametrize("words", ["Session not active", "Token is not active", "AADSTS700082: expired", ""])
+async def test_a_session_that_ended_asks_for_a_new_login_and_ends_nothing(enter, provider, words):
+    """Of `invalid_grant` alone nobody knows whether the person is gone, or only the provider's own session."""
+    one = await enter()
+    provider.number, provider.words = provider.number + 1, words
+    provider.end_access()
+    for _ in range(2):  # the hub has nothing to ask with from then on, and remembers
+        verdict, groups = await one.standing("ada")
+        assert (verdict.allowed, verdict.renew, groups) == (True, True, None)
+        assert await one.refresh_user(orm.User(name="ada")) is False, "a browser logs in again"
+
+
+async def test_without_a_token_the_last_login_counts_for_some_time(enter, provider):
     one = await enter(refresh_token="")
     del one._logins["oidc", "7"].token["refresh_token"]
     provider.end_access()
-    found = await asyncio.gather(*(one.look_up(ADA) for _ in range(4)))
-    assert {person.groups for person in found} == {frozenset({"lab"})}
+    found = await asyncio.gather(*(one.standing("ada") for _ in range(4)))
+    assert {(verdict.allowed, verdict.renew) for verdict, _ in found} == {(True, False)}
+    assert (await one.refresh_user(orm.User(name="ada")))["groups"] == ["lab"]
+    for days, allowed, renew in ((6.9, True, False), (7.1, True, True), (13.9, True, True), (14.1, False, False)):
+        with one.identities._kept.change() as kept:
+            kept["names"]["ada"][0]["seen"] = time.time() - days * 86400
+        verdict, _ = await one.standing("ada")
+        assert (verdict.allowed, verdict.renew) == (allowed, renew), days
+    assert "14.1 days" in verdict.detail
+    provider.told_to = "a1"
+    one = await enter()  # a new login is a new beginning
+    assert (await one.standing("ada"))[0].allowed

@@ -27,10 +27,9 @@ def row(side, result):
     return {"side": side, "user": "u", "ready": 0.1, "session": 0.2, "result": result}
 
 
-def build(bench, folder, monkeypatch):
+def build(bench, folder):
     pytest.importorskip("matplotlib", reason="the plot needs matplotlib: uv pip install --group bench")
-    monkeypatch.setattr(sys, "argv", ["report.py", "--from", str(folder), "--to", str(folder)])
-    assert bench[0].main() == 0
+    assert bench[0].main(["--from", str(folder), "--to", str(folder)]) == 0
     return (folder / "benchmarks.md").read_text()
 
 
@@ -42,34 +41,34 @@ def test_a_csv_is_read_as_it_was_written(bench, tmp_path):
     assert bench[1].column(rows, "hubwright", "result") == [0.5]
 
 
-def test_a_missed_target_is_named(bench, tmp_path, monkeypatch):
+def test_a_missed_target_is_named(bench, tmp_path):
     """Eight times sooner is not ten times sooner."""
     write(bench, tmp_path, [row("plain", 4.0), row("hubwright", 0.5)])
-    page = build(bench, tmp_path, monkeypatch)
+    page = build(bench, tmp_path)
     assert "## What misses its target" in page
     assert "8.00 times better, not 10" in page
     assert (tmp_path / "benchmarks.svg").stat().st_size > 1000
 
 
-def test_a_reached_target_is_not_listed_as_missed(bench, tmp_path, monkeypatch):
+def test_a_reached_target_is_not_listed_as_missed(bench, tmp_path):
     """Sixteen times sooner is."""
     write(bench, tmp_path, [row("plain", 8.0), row("hubwright", 0.5)])
-    page = build(bench, tmp_path, monkeypatch)
+    page = build(bench, tmp_path)
     assert "misses" not in page
     assert "| yes |" in page
 
 
-def test_one_side_alone_is_no_comparison(bench, tmp_path, monkeypatch):
+def test_one_side_alone_is_no_comparison(bench, tmp_path):
     """A figure without its counterpart is told as not measured."""
     write(bench, tmp_path, [row("plain", 8.0)])
-    page = build(bench, tmp_path, monkeypatch)
+    page = build(bench, tmp_path)
     assert "not measured" in page
     assert "yes" not in page
 
 
-def test_failures_are_told(bench, tmp_path, monkeypatch):
+def test_failures_are_told(bench, tmp_path):
     """Users without a result are counted, and the last result is that of the others."""
     good = {"side": "plain", "user": "a", "ready": 1.0, "session": 2.0, "result": 3.0, "error": ""}
     bad = {"side": "plain", "user": "b", "ready": "", "session": "", "result": "", "error": "gone"}
     write(bench, tmp_path, [good, bad], "many")
-    assert "failed: plain 1 of 2" in build(bench, tmp_path, monkeypatch)
+    assert "failed: plain 1 of 2" in build(bench, tmp_path)

@@ -9,7 +9,7 @@ from tests.unit.auth.test_auth_kinds import site
 
 from hubwright.auth.identities import Identities
 from hubwright.auth.rule import Person
-from hubwright.care.login import outlook
+from hubwright.care.login import outlooks
 from hubwright.config.load import load
 
 
@@ -21,7 +21,8 @@ def look(tmp_path):
     def found(login, text):
         path = tmp_path / "hub.yaml"
         path.write_text(text)
-        return outlook(load(path), place, login)
+        (found,) = outlooks(load(path), place, login).values()
+        return found
 
     found.identities = Identities(tmp_path / "secrets")
     return found

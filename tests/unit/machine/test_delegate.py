@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,3 +114,22 @@ def test_one_that_ran_out_of_memory_does_not_end_the_others(name: str) -> None:
     assert delegate._unit_group(f"{name}.service")
     other.kill()
     other.wait(10)
+
+
+@pytest.mark.root
+def test_clearing_ends_what_runs_and_leaves_no_group(name: str) -> None:
+    """Servers' groups with and without processes, and the empty ones above; what was never made is clear already."""
+    assert delegate.clear(name)
+    found = delegate.ensure(name)
+    busy, empty = found.group("user.1", "server"), found.group("open", "user.2", "server")
+    empty.make()
+    process = sleeper(busy)
+    assert {group.path for group in delegate.servers(found)} == {busy.path, empty.path}
+    assert delegate.find(name) == found
+    ending = threading.Thread(target=process.wait)
+    ending.start()
+    assert delegate.clear(name, 10)
+    ending.join(10)
+    assert process.returncode == -signal.SIGKILL
+    assert not any(folder.exists() for folder in found.group().folders)
+    assert not [tree for tree in cgroups.trees() if list(tree.glob(f"{name}*"))]

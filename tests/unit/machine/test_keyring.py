@@ -52,6 +52,7 @@ def test_a_key_of_the_session_is_not_held_after_joining_a_new_one() -> None:
 
 
 def test_another_machine_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose system calls have numbers that are not known; this one's are."""
     from hubwright.machine import keyring
 
     monkeypatch.setattr(keyring.platform, "machine", lambda: "riscv64")

@@ -44,18 +44,13 @@ class ForkServer:
         self.path.unlink()
 
     def serve(self, listener):
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                keys = wire.receive(connection, 5).get("keys")
-                self.asked.append(keys)
-                found = {k: v for k, v in self.servers.items() if keys is None or k in keys}
-                connection.sendall(
-                    wire.encode({"ok": True, "version": 2, "mounts": self.mounts, "base": "base", "servers": found})
-                )
+        for connection in wire.accepted(listener):
+            keys = wire.receive(connection, 5).get("keys")
+            self.asked.append(keys)
+            found = {k: v for k, v in self.servers.items() if keys is None or k in keys}
+            connection.sendall(
+                wire.encode({"ok": True, "version": 2, "mounts": self.mounts, "base": "base", "servers": found})
+            )
 
 
 @pytest.fixture
@@ -204,7 +199,7 @@ def test_a_quota_is_read():
     assert disk.parse_quota("", "/dev/vda1") is None
 
 
-def test_a_quota_is_preferred(tmp_path, monkeypatch):
+def test_a_quota_is_preferred(tmp_path):
     """With a program that prints what quota(1) does: no file system of the test machine keeps quotas."""
     device = disk._device_of(tmp_path)
     program = tmp_path / "quota"

@@ -179,12 +179,12 @@ def test_the_rosters_numbers_are_a_range():
 @pytest.mark.parametrize(
     ("people", "ids"),
     [
-        ("{}", None),
+        ("{}", [20000, 29999]),
         ("{roster: people.txt}", [20000, 29999]),
         ("{ids: 30000-30999}", [30000, 30999]),
     ],
 )
-def test_root_writes_the_rosters_numbers_where_they_are_used(tmp_path, people, ids):
+def test_root_keeps_the_numbers_of_the_table_free_of_others(tmp_path, people, ids):
     (tmp_path / "people.txt").write_text("ada\n")
     (tmp_path / "hub.yaml").write_text(f"auth: {{kind: pam}}\npeople: {people}\n")
     hub = load(tmp_path / "hub.yaml").hub
@@ -200,4 +200,4 @@ def test_root_writes_the_rosters_numbers_where_they_are_used(tmp_path, people, i
     )
     written = compile.policy(hub, site)
     assert written.get("ids") == ids
-    assert Policy.parse(written).ids == (tuple(ids) if ids else None)
+    assert Policy.parse(written).ids == tuple(ids)

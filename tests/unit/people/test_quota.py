@@ -30,6 +30,7 @@ def test_without_quotas_of_users_it_says_so(tmp_path, mounts, options):
     "options", ["rw,usrquota", "rw,quota,usrquota", "rw,usrjquota=aquota.user,jqfmt=vfsv1", "uquota"]
 )
 def test_with_quotas_it_names_the_file_system_or_the_missing_tools(tmp_path, mounts, monkeypatch, options):
+    """With tools of its own: those of this machine are there, or not, for all tests."""
     monkeypatch.setattr(quota, "SETQUOTA", str(tmp_path / "setquota"))
     monkeypatch.setattr(quota, "QUOTA", str(tmp_path / "quota"))
     told = quota.find(tmp_path, mounts(options))

@@ -266,3 +266,19 @@ def test_an_authority_that_somebody_put_there_is_not_used(site, section, tmp_pat
     site.authority.symlink_to(tmp_path / "moved")
     with pytest.raises(MachineError, match="is not ours"):
         https_of(config).pair(config, site)
+
+
+def test_each_kind_knows_for_which_names_it_shows_a_certificate(site, section, tmp_path):
+    """Pages beside the hub have another name, which a browser wants to see in it; a proxy's is not known here."""
+    pair = make(HOST, "*.camp.test")
+    write(tmp_path, pair.chain, pair.key)
+    acme = "{kind: acme, email: a@b.org, names: [www.camp.test]}"
+    for text, expected in (
+        (FILES, {HOST: True, "www.camp.test": True, "camp.test": False}),
+        (acme, {HOST: True, "www.camp.test": True, "camp.test": False}),
+        ("{kind: self_made, names: [www.camp.test]}", {HOST: True, "www.camp.test": True, "camp.test": False}),
+        ("{kind: behind_proxy}", {"camp.test": True}),
+        ("{kind: files, certificate: none.pem}", {"camp.test": True}),
+    ):
+        config = section(text)
+        assert {host: https_of(config).covers(config, site, host) for host in expected} == expected, text

@@ -45,6 +45,18 @@ def test_the_pages_have_a_place_of_their_own(site: Site, folder: Path) -> None:
     assert told(own, site) == ['hub.yaml static.name: is the hub\'s own name, "hub.camp.test".']
 
 
+def test_a_name_that_the_certificate_is_not_for_is_told(site: Site, folder: Path) -> None:
+    (folder / "index.html").write_text("x")
+    pages = Static(folder=".", name="camp.test")
+    (found,) = check(pages, site, lambda host: host != "camp.test")
+    assert (found.severity, str(found)) == (
+        "warning",
+        "hub.yaml static.name: the certificate is not for camp.test. "
+        "Browsers will refuse it: add the name to https.names, or use a certificate for both names.",
+    )
+    assert list(check(pages, site, lambda host: host == "camp.test")) == []
+
+
 def test_a_folder_that_is_not_there_or_has_no_first_page_is_named(site: Site, folder: Path) -> None:
     assert told(Static(folder="www", name="camp.test"), site) == [
         f"hub.yaml static.folder: there is no folder {folder}/www."

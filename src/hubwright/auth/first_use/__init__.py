@@ -10,6 +10,7 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "first_use"
+LABEL = "your password"
 MAKES_ACCOUNTS = True
 """People whom an admin adds on the hub's pages get a Unix account: see `machine.policy.Policy.create`."""
 

@@ -16,6 +16,7 @@ from traitlets import Unicode, default
 from hubwright.auth.first_use import links
 from hubwright.auth.first_use.store import Store, password_problem
 from hubwright.auth.guessing import Guessing
+from hubwright.auth.rule import Verdict
 from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.errors import HubwrightError, NotRunning, Refused
 
@@ -80,8 +81,23 @@ class ClaimAuthenticator(AccountAuthenticator, FirstUseAuthenticator):
         """Use a one-time link up; return "" or why not."""
         return await asyncio.to_thread(self.store.claim, name, token, password)
 
+    def kept(self) -> frozenset[str]:
+        """Return the names that are people's of this way, before they come; blocks."""
+        return self.store.names() | self.allowed_users | self.admin_users
+
+    async def stands(self, name: str) -> Verdict:
+        """Return whether somebody may still enter, where there are several ways: who has a password or a link may."""
+        state = await asyncio.to_thread(self.store.state, name)
+        return Verdict(state != "none", None if state != "none" else False, detail=f"{name} has no password any more.")
+
     async def new_link(self, name: str) -> str:
-        """Return a new one-time link; the person's older link and password stop working."""
+        """Return a new one-time link; the person's older link and password stop working.
+
+        Raises:
+            Refused: somebody has this name who comes by another way.
+        """
+        if self.whole is not None:
+            await asyncio.to_thread(self.whole.check_free, name, self.provider)
         token = await asyncio.to_thread(self.store.new_link, name)
         self.log.info("A new one-time link was made for %s", name)
         return links.link(self.public_url, name, token)
@@ -94,6 +110,8 @@ class ClaimAuthenticator(AccountAuthenticator, FirstUseAuthenticator):
                 again before each server starts.
         """
         self.check_can_be_served(user.name)
+        if self.whole is not None:
+            await asyncio.to_thread(self.whole.check_free, user.name, self.provider)
         starting = isinstance(user, orm.User)
         if starting:
             super().add_user(user)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from hubwright.auth.allow import Allow
+from hubwright.auth.allow import Allow, Labelled
 
 
-class Config(BaseModel):
+class Config(Labelled):
     """People choose a password of their own through a one-time link that an admin hands them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["first_use"] = Field(
         default="first_use", description="A password chosen through a one-time link, kept by the hub."

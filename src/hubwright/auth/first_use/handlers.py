@@ -15,9 +15,9 @@ from tornado.web import HTTPError, authenticated
 
 from hubwright.auth.admins import ADMIN_HANDLER, require_admin
 from hubwright.auth.first_use.store import password_problem
-from hubwright.auth.login import TellingLoginHandler
+from hubwright.auth.login import TellingLoginHandler, WayHandler
 from hubwright.auth.sessions import end_sessions
-from hubwright.errors import HubwrightError
+from hubwright.errors import HubwrightError, Refused
 from hubwright.fields import check_user_name
 
 
@@ -27,26 +27,26 @@ def _private(handler: BaseHandler) -> None:
     handler.set_header("Cache-Control", "no-store")
 
 
-def _new_password_problem(handler: BaseHandler) -> str:
+def _new_password_problem(handler: WayHandler) -> str:
     password, again = (handler.get_body_argument(name, "", strip=False) for name in ("password", "again"))
-    if problem := password_problem(password, handler.authenticator.min_password_length):
+    if problem := password_problem(password, handler.way.min_password_length):
         return problem
     return "" if password == again else "The two passwords are not the same."
 
 
-class ClaimHandler(BaseHandler):
+class ClaimHandler(WayHandler):
     """`/claim`: choose a password through a one-time link."""
 
     async def get(self) -> None:
         """Show the form; looking at it does not use the link up."""
         name, token = self.get_query_argument("user", ""), self.get_query_argument("token", "")
-        problem = await asyncio.to_thread(self.authenticator.store.link_problem, name, token)
+        problem = await asyncio.to_thread(self.way.store.link_problem, name, token)
         await self._show(name, token, dead=problem)
 
     async def post(self) -> None:
         """Set the password and log in."""
         name, token = self.get_body_argument("user", ""), self.get_body_argument("token", "")
-        if dead := await asyncio.to_thread(self.authenticator.store.link_problem, name, token):
+        if dead := await asyncio.to_thread(self.way.store.link_problem, name, token):
             return await self._show(name, token, dead=dead)
         if problem := _new_password_problem(self):
             return await self._show(name, token, problem=problem)
@@ -54,7 +54,7 @@ class ClaimHandler(BaseHandler):
         if user is None:
             return await self._show(name, token, dead="This person is no longer known here.")
         password = self.get_body_argument("password", strip=False)
-        if dead := await self.authenticator.claim(name, token, password):
+        if dead := await self.way.claim(name, token, password):
             return await self._show(name, token, dead=dead)
         end_sessions(self.db, user)
         self.log.info("%s has chosen a password", name)
@@ -81,12 +81,12 @@ class ClaimHandler(BaseHandler):
                 token=token if not dead else "",
                 problem=problem,
                 dead=dead,
-                minimum=self.authenticator.min_password_length,
+                minimum=self.way.min_password_length,
             )
         )
 
 
-class ChangePasswordHandler(BaseHandler):
+class ChangePasswordHandler(WayHandler):
     """`/auth/change-password`: change one's own password."""
 
     @authenticated
@@ -101,10 +101,10 @@ class ChangePasswordHandler(BaseHandler):
         current = self.get_body_argument("current", "", strip=False)
         if problem := _new_password_problem(self):
             return await self._show(problem)
-        if problem := await self.authenticator.password_refusal(self, user.name, current):
+        if problem := await self.way.password_refusal(self, user.name, current):
             return await self._show(problem if "Too many" in problem else "The present password is not right.")
         password = self.get_body_argument("password", strip=False)
-        await asyncio.to_thread(self.authenticator.reset_password, user.name, password)
+        await asyncio.to_thread(self.way.reset_password, user.name, password)
         end_sessions(self.db, user)
         self.set_hub_cookie(user)
         self.set_login_cookie(user)
@@ -114,11 +114,11 @@ class ChangePasswordHandler(BaseHandler):
         _private(self)
         if problem:
             self.set_status(400)
-        minimum = self.authenticator.min_password_length
+        minimum = self.way.min_password_length
         self.finish(await self.render_template("change_password.html", problem=problem, done=done, minimum=minimum))
 
 
-class PeopleHandler(BaseHandler):
+class PeopleHandler(WayHandler):
     """`/people`: who may enter, with new links for admins."""
 
     @authenticated
@@ -142,20 +142,20 @@ class PeopleHandler(BaseHandler):
             return await self._show(problem=f'"{name}" is here already.', status=409)
         user = self.user_from_username(name)
         try:
-            await self.authenticator.add_user(user)
+            await self.way.add_user(user)
         except HubwrightError as error:
             self.users.delete(user)
             return await self._show(problem=str(error), status=400)
         user.admin = self.get_body_argument("admin", "") == "yes"
         assign_default_roles(self.db, entity=user.orm_user)
         self.db.commit()
-        return await self._show(name, await self.authenticator.new_link(name))
+        return await self._show(name, await self.way.new_link(name))
 
     async def _show(self, name: str = "", link: str = "", *, problem: str = "", status: int = 200) -> None:
         _private(self)
         self.set_status(status)
         found = [(user.name, bool(user.admin)) for user in self.db.query(orm.User).order_by(orm.User.name)]
-        states = await asyncio.to_thread(self.authenticator.store.states, [name for name, _ in found])
+        states = await asyncio.to_thread(self.way.store.states, [name for name, _ in found])
         people = [{"name": name, "admin": admin, "state": states[name]} for name, admin in found]
         self.finish(await self.render_template("people.html", people=people, person=name, link=link, problem=problem))
 
@@ -175,13 +175,16 @@ class NewLinkHandler(PeopleHandler):
         require_admin(self)
         if (user := self.find_user(user_name)) is None:
             raise HTTPError(404, "There is no such person.")
-        link = await self.authenticator.new_link(user_name)
+        try:
+            link = await self.way.new_link(user_name)
+        except Refused as refusal:
+            return await self._show(problem=str(refusal), status=409)
         if user != self.current_user:  # who changes one's own is not sent away from here
             end_sessions(self.db, user)
-        await self._show(user_name, link)
+        return await self._show(user_name, link)
 
 
-class PeopleAPIHandler(APIHandler):
+class PeopleAPIHandler(WayHandler, APIHandler):
     """`/api/hubwright/people`: name, admin and state of each person."""
 
     @needs_scope("admin:users")
@@ -189,11 +192,11 @@ class PeopleAPIHandler(APIHandler):
         """List them as JSON."""
         require_admin(self)
         found = [(user.name, bool(user.admin)) for user in self.db.query(orm.User).order_by(orm.User.name)]
-        states = await asyncio.to_thread(self.authenticator.store.states, [name for name, _ in found])
+        states = await asyncio.to_thread(self.way.store.states, [name for name, _ in found])
         self.write(json.dumps([{"name": name, "admin": admin, "state": states[name]} for name, admin in found]))
 
 
-class NewLinkAPIHandler(APIHandler):
+class NewLinkAPIHandler(WayHandler, APIHandler):
     """`/api/hubwright/people/NAME/link`: a new one-time link."""
 
     @needs_scope("admin:users")
@@ -202,7 +205,10 @@ class NewLinkAPIHandler(APIHandler):
         require_admin(self)
         if (user := self.find_user(user_name)) is None:
             raise HTTPError(404, "There is no such person.")
-        link = await self.authenticator.new_link(user_name)
+        try:
+            link = await self.way.new_link(user_name)
+        except Refused as refusal:
+            raise HTTPError(409, str(refusal)) from refusal
         end_sessions(self.db, user)
         self.set_header("Cache-Control", "no-store")
         self.set_status(201)

@@ -54,6 +54,11 @@ class Store:
 
         return {name: one(name) for name in names}
 
+    def names(self) -> frozenset[str]:
+        """Return who has a password or a link."""
+        found = self._kept.read()
+        return frozenset({*found["passwords"], *found["claims"]})
+
     def new_link(self, name: str) -> str:
         """Return the token of a new one-time link; an older link and the password stop working at once."""
         token = secrets.token_urlsafe(32)

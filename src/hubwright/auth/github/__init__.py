@@ -13,24 +13,25 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "github"
+LABEL = "GitHub"
 
 
-def check(config: Config, site: Site) -> list[Problem]:
+def check(config: Config, site: Site, way: str = "") -> list[Problem]:
     """Return what in this section cannot hold."""
-    found = [*oauth_section.check(config, site, NAME)]
+    found = [*oauth_section.check(config, site, way)]
     if config.allow == "all":
         what = "lets in everybody who has a GitHub account."
         found.append(Problem("hub.yaml auth.allow", what, "Name people, organizations or teams.", "warning"))
     return found
 
 
-def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
+def configure(config: Config, site: Site, c: dict[str, dict[str, Any]], way: str = "") -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     server = config.server.rstrip("/")
     api = "https://api.github.com" if server == "https://github.com" else f"{server}/api/v3"
     c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.github.authenticator.GitHubAuthenticator"
     c["GitHubAuthenticator"] = {
-        **oauth_section.settings(config, site, NAME, "GitHub", c),
+        **oauth_section.settings(config, site, way, LABEL, c),
         "authorize_url": f"{server}/login/oauth/authorize",
         "token_url": f"{server}/login/oauth/access_token",
         "userdata_url": f"{api}/user",
@@ -39,11 +40,11 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     }
 
 
-def probe(config: Config, site: Site) -> Iterator[Problem]:
+def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
     """Yield what is wrong when GitHub is asked for its login page."""
-    yield from oauth_section.probe(config, site, f"{config.server.rstrip('/')}/login/oauth/authorize", None)
+    yield from oauth_section.probe(config, site, f"{config.server.rstrip('/')}/login/oauth/authorize", None, way)
 
 
-def look_up(config: Config, site: Site, login: str, rule: Rule) -> Seen:
+def look_up(config: Config, site: Site, login: str, rule: Rule, way: str = "") -> Seen:
     """Return what the lists make of somebody, before he logs in."""
-    return oauth_section.expected(NAME, login, "", rule)
+    return oauth_section.expected(config, way, login, "", rule)

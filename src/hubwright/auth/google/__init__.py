@@ -15,12 +15,13 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "google"
+LABEL = "Google"
 ISSUER = "https://accounts.google.com"
 
 
-def check(config: Config, site: Site) -> list[Problem]:
+def check(config: Config, site: Site, way: str = "") -> list[Problem]:
     """Return what in this section cannot hold."""
-    found = [*oauth_section.check(config, site, NAME)]
+    found = [*oauth_section.check(config, site, way)]
     if outside_kind.groups_named(config):
         what = "names groups, and Google tells none at a login."
         found.append(Problem("hub.yaml auth.allow", what, "Name people by address, or use a hosted_domain."))
@@ -30,11 +31,11 @@ def check(config: Config, site: Site) -> list[Problem]:
     return found
 
 
-def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
+def configure(config: Config, site: Site, c: dict[str, dict[str, Any]], way: str = "") -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.openid.OpenIDAuthenticator"
     c["OpenIDAuthenticator"] = {
-        **oauth_section.settings(config, site, NAME, "Google", c),
+        **oauth_section.settings(config, site, way, LABEL, c),
         "issuer": ISSUER,
         "scope": ["openid", "email"],
         "name_claim": "email",
@@ -45,19 +46,19 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
         c["OpenIDAuthenticator"]["extra_authorize_params"] = {"hd": domain}
 
 
-def probe(config: Config, site: Site) -> Iterator[Problem]:
+def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
     """Yield what is wrong when Google is asked for its login page."""
     try:
         found = oauth_section.discover(ISSUER, None)
     except (httpx.HTTPError, OSError, ValueError) as error:
         yield Problem("hub.yaml auth.kind", f"{ISSUER} cannot be reached: {error}.")
         return
-    yield from oauth_section.probe(config, site, found["authorization_endpoint"], None)
+    yield from oauth_section.probe(config, site, found["authorization_endpoint"], None, way)
 
 
-def look_up(config: Config, site: Site, login: str, rule: Rule) -> Seen:
+def look_up(config: Config, site: Site, login: str, rule: Rule, way: str = "") -> Seen:
     """Return what the lists make of somebody, before he logs in."""
-    return oauth_section.expected(NAME, login, _own_domain(config), rule)
+    return oauth_section.expected(config, way, login, _own_domain(config), rule)
 
 
 def _own_domain(config: Config) -> str:

@@ -14,18 +14,19 @@ from hubwright.errors import Problem, Severity
 from hubwright.fields import Site
 
 NAME = "ldap"
-SECRET = "ldap.password"  # noqa: S105 (a file's name)
+LABEL = "your directory account"
 
 
-def check(config: Config, site: Site) -> list[Problem]:
+def check(config: Config, site: Site, way: str = "") -> list[Problem]:
     """Return what in this section, or in the files it names, cannot hold."""
-    return [*outside_kind.missing_package("ldap3", "ldap", "hub.yaml auth.kind"), *_files(config, site), *_odd(config)]
+    missing = outside_kind.missing_package("ldap3", "ldap", "hub.yaml auth.kind")
+    return [*missing, *_files(config, site, way), *_odd(config)]
 
 
-def _files(config: Config, site: Site) -> Iterator[Problem]:
+def _files(config: Config, site: Site, way: str) -> Iterator[Problem]:
     if config.search and config.search.account:
         what = "the password of auth.search.account"
-        yield from outside_kind.missing_secret(site, SECRET, "hub.yaml auth.search.account", what)
+        yield from outside_kind.missing_secret(site, _secret(way), "hub.yaml auth.search.account", what)
     if config.ca:
         yield from outside_kind.unreadable(Path(config.ca), site, "hub.yaml auth.ca")
 
@@ -45,26 +46,21 @@ def _odd(config: Config) -> Iterator[Problem]:
         yield Problem("hub.yaml auth.bind", what, "Use `search` with an account of the hub's own.", "warning")
 
 
-def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
+def configure(config: Config, site: Site, c: dict[str, dict[str, Any]], way: str = "") -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.ldap.authenticator.DirectoryAuthenticator"
-    c["DirectoryAuthenticator"] = member(config, site, NAME, c)
-
-
-def member(config: Config, site: Site, provider: str, c: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the settings of the authenticator whose identities begin with `provider`."""
-    return {
-        **outside_kind.settings(config, site, provider, c),
+    c["DirectoryAuthenticator"] = {
+        **outside_kind.settings(config, site, way or NAME, c),
         "section": config.model_dump(mode="json", exclude_none=True),
-        "password_file": str(site.secrets / SECRET) if config.search and config.search.account else "",
+        "password_file": str(site.secrets / _secret(way)) if config.search and config.search.account else "",
     }
 
 
-def probe(config: Config, site: Site) -> Iterator[Problem]:
+def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
     """Yield what is wrong with the directory: asks every server."""
     from hubwright.auth.ldap.directory import Directory
 
-    answers = Directory(config, _password(config, site)).probe()
+    answers = Directory(config, _password(config, site, way)).probe()
     none_answers = all(answers.values())
     for error in answers.values():
         if error is not None:
@@ -72,13 +68,17 @@ def probe(config: Config, site: Site) -> Iterator[Problem]:
             yield Problem("hub.yaml auth.servers", error.problem.what, error.problem.remedy, severity)
 
 
-def look_up(config: Config, site: Site, login: str, rule: Rule) -> Seen:
+def look_up(config: Config, site: Site, login: str, rule: Rule, way: str = "") -> Seen:
     """Return what the directory knows of somebody; `HubwrightError` when it cannot be asked."""
     from hubwright.auth.ldap.directory import Directory
 
-    person = Directory(config, _password(config, site)).find(login)
+    person = Directory(config, _password(config, site, way), way or NAME).find(login)
     return outside_kind.seen(person, login, rule)
 
 
-def _password(config: Config, site: Site) -> str:
-    return outside_kind.read_secret(site, SECRET) if config.search and config.search.account else ""
+def _secret(way: str) -> str:
+    return f"{way or NAME}.password"
+
+
+def _password(config: Config, site: Site, way: str) -> str:
+    return outside_kind.read_secret(site, _secret(way)) if config.search and config.search.account else ""

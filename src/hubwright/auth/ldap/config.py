@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from hubwright.auth.allow import Labelled
 from hubwright.auth.rule import Outside
 from hubwright.fields import Duration, shown
 
@@ -87,7 +88,7 @@ class Groups(BaseModel):
     name: Attribute = Field(default="cn", description="The attribute that is the group's name.")
 
 
-class Config(Outside):
+class Config(Labelled, Outside):
     """People log in with their password in a directory (LDAP, Active Directory)."""
 
     kind: Literal["ldap"] = Field(default="ldap", description="A directory that is spoken to by LDAP.")

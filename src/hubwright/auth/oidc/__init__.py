@@ -16,11 +16,12 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "oidc"
+LABEL = "OpenID Connect"
 
 
-def check(config: Config, site: Site) -> list[Problem]:
+def check(config: Config, site: Site, way: str = "") -> list[Problem]:
     """Return what in this section, or in the files it names, cannot hold."""
-    found = [*oauth_section.check(config, site, NAME)]
+    found = [*oauth_section.check(config, site, way)]
     if config.ca:
         found += outside_kind.unreadable(Path(config.ca), site, "hub.yaml auth.ca")
     if "openid" not in config.scopes:
@@ -29,11 +30,11 @@ def check(config: Config, site: Site) -> list[Problem]:
     return found
 
 
-def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
+def configure(config: Config, site: Site, c: dict[str, dict[str, Any]], way: str = "") -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.openid.OpenIDAuthenticator"
     c["OpenIDAuthenticator"] = {
-        **oauth_section.settings(config, site, NAME, "OpenID Connect", c),
+        **oauth_section.settings(config, site, way, LABEL, c),
         "issuer": config.issuer,
         "scope": list(config.scopes),
         "name_claim": config.name,
@@ -43,7 +44,7 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     }
 
 
-def probe(config: Config, site: Site) -> Iterator[Problem]:
+def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
     """Yield what is wrong with the provider: asks it for itself, and for its login page."""
     from hubwright.auth.openid import check_metadata
 
@@ -53,9 +54,9 @@ def probe(config: Config, site: Site) -> Iterator[Problem]:
     except (httpx.HTTPError, OSError, ValueError) as error:
         yield Problem("hub.yaml auth.issuer", f"does not answer as a provider does: {error}.", "Is the address right?")
         return
-    yield from oauth_section.probe(config, site, found["authorization_endpoint"], config.ca)
+    yield from oauth_section.probe(config, site, found["authorization_endpoint"], config.ca, way)
 
 
-def look_up(config: Config, site: Site, login: str, rule: Rule) -> Seen:
+def look_up(config: Config, site: Site, login: str, rule: Rule, way: str = "") -> Seen:
     """Return what the lists make of somebody, before he logs in."""
-    return oauth_section.expected(NAME, login, config.domain or "", rule)
+    return oauth_section.expected(config, way, login, config.domain or "", rule)

@@ -11,6 +11,7 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 
 NAME = "pam"
+LABEL = "your account on this machine"
 UNIX_GROUPS = True
 """People are Unix accounts, so their Unix groups say who they are, as those of the hub do."""
 

@@ -12,6 +12,7 @@ from traitlets import Bool, List, Unicode
 from hubwright.auth.ask import ask
 from hubwright.auth.guessing import Guessing
 from hubwright.auth.login import TellingLoginHandler
+from hubwright.auth.rule import Verdict
 from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.errors import NotRunning, Refused
 from hubwright.machine.accounts import USERS_GROUP
@@ -71,18 +72,27 @@ class HelperPAMAuthenticator(AccountAuthenticator):
             return None
         return {"name": name, "admin": self._is_admin(name, groups)}
 
+    def kept(self) -> frozenset[str]:
+        """Return the names that lists have for people of this way."""
+        return frozenset({*self.allow_names, *self.allowed_users, *self.admin_users})
+
+    async def stands(self, name: str) -> Verdict:
+        """Return whether somebody may still enter."""
+        groups = await asyncio.to_thread(_groups_of, name)
+        if not groups or not self._allows(name, groups):
+            return Verdict(False, False, detail=f"The account {name} may not use this hub any more.")
+        return Verdict(True, self._is_admin(name, groups))
+
     async def check_allowed(self, username: str, authentication: Any = None) -> bool:
         """Whether a person with the right password may enter."""
         return self._allows(username, await asyncio.to_thread(_groups_of, username))
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
         """Follow changes of groups: who is no longer allowed must log in again, and cannot."""
-        groups = await asyncio.to_thread(_groups_of, user.name)
-        if not groups or not self._allows(user.name, groups):
-            return False
-        if self.admin_groups:
-            return {"name": user.name, "admin": self._is_admin(user.name, groups)}
-        return True
+        verdict = await self.stands(user.name)
+        if verdict.allowed and self.admin_groups:
+            return {"name": user.name, "admin": verdict.admin}
+        return verdict.allowed
 
     async def delete_user(self, user: Any) -> None:
         """End the membership in the service's group, which would let them in again; account and home stay."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from hubwright.auth.allow import Allow, GroupName
+from hubwright.auth.allow import Allow, GroupName, Labelled
 
 
-class Config(BaseModel):
+class Config(Labelled):
     """People log in with the name and password of their Unix account on this machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["pam"] = Field(default="pam", description="Unix accounts of this machine, through PAM.")
     allow: Allow = Field(

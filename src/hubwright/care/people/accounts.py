@@ -6,6 +6,7 @@ import pwd
 from pathlib import Path
 
 from hubwright.auth.first_use.store import Store, password_problem
+from hubwright.auth.ways import of_kind, ways_of
 from hubwright.config.load import Loaded
 from hubwright.errors import Refused
 from hubwright.fields import Site
@@ -51,11 +52,11 @@ def take_over(loaded: Loaded, site: Site, other: Table) -> list[str]:
 
 def password_refusal(loaded: Loaded, site: Site, name: str) -> str:
     """Return why a password of somebody cannot be set here, or ""."""
-    kind = loaded.hub.auth.kind
-    if kind == "first_use":
+    kinds = {section.kind for section in ways_of(loaded.hub.auth).values()}
+    if _is_the_hubs(loaded, site, name):
         return "" if site.secrets.is_dir() else f"There is no service in {site.state} yet."
-    if kind != "pam":
-        return f"With `auth: {{kind: {kind}}}` others keep the passwords."
+    if "pam" not in kinds:
+        return f"With `auth: {{kind: {' and '.join(sorted(kinds))}}}` others keep the password."
     if not site.privileged:
         return "Passwords of Unix accounts are root's to set."
     entry = find_account(name)
@@ -66,14 +67,22 @@ def password_refusal(loaded: Loaded, site: Site, name: str) -> str:
     return ""
 
 
+def _is_the_hubs(loaded: Loaded, site: Site, name: str) -> bool:
+    """Whether the hub keeps somebody's password: with several ways, if it has one or a link, or nobody else could."""
+    if of_kind(loaded.hub.auth, "first_use") is None:
+        return False
+    ways = ways_of(loaded.hub.auth)
+    return len(ways) == 1 or (site.secrets.is_dir() and Store(site.secrets).state(name) != "none")
+
+
 def set_password(loaded: Loaded, site: Site, name: str, password: str) -> None:
     """Set a password that may be set.
 
     Raises:
         Refused: it is too short, too long, or has a character that cannot be used.
     """
-    if loaded.hub.auth.kind == "first_use":
-        if problem := password_problem(password, getattr(loaded.hub.auth, "minimum_length", 8)):
+    if _is_the_hubs(loaded, site, name):
+        if problem := password_problem(password, of_kind(loaded.hub.auth, "first_use").minimum_length):
             raise Refused(problem)
         Store(site.secrets, Owner.of(site.account) if site.privileged else None).set(name, password)
         return

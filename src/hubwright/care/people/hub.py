@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from hubwright.auth import ways
 from hubwright.auth.identities import Identities
 from hubwright.care.hub_api import HubApi
 from hubwright.config.model import Hub
@@ -39,9 +40,9 @@ class HubPeople:
         except (NotRunning, MachineError):  # no account of the hub yet: it never ran
             return None
         if not is_outside(hub):
-            return cls(api, hub.auth.kind, users)
+            return cls(api, ways.listed(hub.auth).kind, users)
         identities = Identities(site.secrets, Owner.of(site.account) if site.privileged else None)
-        return cls(api, hub.auth.kind, users, identities, identities.added())
+        return cls(api, ways.listed(hub.auth).kind, users, identities, identities.added())
 
     def lacks(self, person: Person) -> bool:
         """Whether somebody of the roster cannot enter yet."""
@@ -58,6 +59,11 @@ class HubPeople:
     def groups(self, name: str) -> frozenset[str]:
         """Return the hub's groups of somebody."""
         return frozenset(self.users.get(name, {}).get("groups") or ())
+
+    def routes(self, name: str, base_url: str) -> list[str]:
+        """Return the addresses below which the servers of somebody are reached now."""
+        running = sorted(self.users.get(name, {}).get("servers") or {})
+        return [f"{base_url}user/{name}/{f'{server}/' if server else ''}" for server in running]
 
     def add(self, person: Person, before: Person | None) -> str:
         """Let somebody in, by no other address than before any more; return the one-time link, if there are such."""
@@ -102,8 +108,8 @@ class HubPeople:
 
 
 def is_outside(hub: Hub) -> bool:
-    """Whether others than this machine say who people are, by addresses."""
-    return hasattr(hub.auth, "accounts")
+    """Whether others than this machine say who the people of lists are, by addresses."""
+    return ways.is_outside(ways.listed(hub.auth))
 
 
 def called(person: Person) -> str:

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from hubwright.auth.allow import parts
+from hubwright.auth.ways import key_of, listed, listed_name
 from hubwright.care.people.hub import HubPeople, is_outside
+from hubwright.care.people.serving import encryption
 from hubwright.care.people.step import Change, Plan, Step
 from hubwright.config.load import Loaded
 from hubwright.config.roster import read
@@ -93,19 +95,21 @@ class Planner:
                 "(`hubwright apply` again; with people.watch by itself)."
             )
         many = len(leaving) > max(FEW, len(self.applied) // 2)
-        return Plan(tuple(steps), tuple(self.problems), tuple(self.notes), tuple(leaving), many)
+        comes = encryption(self.loaded, self.site)
+        return Plan(tuple(steps), tuple(self.problems), tuple(self.notes), tuple(leaving), many, comes)
 
     def leaving(self) -> list[str]:
         """Return who was let in by the roster, is not on it any more, and is let in by nothing else."""
         if self.roster is None:
             return []
         hub = self.loaded.hub
-        named = {*hub.people.users, *admins(hub, self.site), *parts(getattr(hub.auth, "allow", "nobody"))[1]}
-        listed = self.roster.by_name
+        allowed = parts(getattr(listed(hub.auth), "allow", "nobody"))[1]
+        named = {*hub.people.users, *admins(hub, self.site), *allowed}
+        here = self.roster.by_name
         return sorted(
             name
             for name, person in self.applied.items()
-            if name not in named and not (name in listed and same_person(listed[name].login, person.login))
+            if name not in named and not (name in here and same_person(here[name].login, person.login))
         )
 
     # Who leaves
@@ -113,7 +117,9 @@ class Planner:
     def _out(self, person: Person) -> Iterator[Step]:
         name, hub = person.name, self.hub
         if hub is not None and hub.knows(person):
-            yield Step("person", "remove", name, "ends servers, sessions and tokens", partial(hub.remove, person))
+            routes = hub.routes(name, self.site.base_url)
+            servers = f"servers ({', '.join(routes)})" if routes else "servers"
+            yield Step("person", "remove", name, f"ends {servers}, sessions and tokens", partial(hub.remove, person))
         entry = find_account(name)
         if entry is None:
             return
@@ -308,11 +314,13 @@ class Planner:
     def _tell_admins(self) -> None:
         """Note where `admin` in the roster has no effect."""
         auth = self.loaded.hub.auth
-        decided = [key for key in ("admins", "admin_groups") if getattr(auth, key, ())]
+        decided = [
+            key_of(auth, listed_name(auth), key) for key in ("admins", "admin_groups") if getattr(listed(auth), key, ())
+        ]
         if is_outside(self.loaded.hub) and self.loaded.hub.hub.admins:
             decided.append("hub.admins")
         if decided and any(person.admin for person in self.people):
-            keys = " and ".join(key if "." in key else f"auth.{key}" for key in decided)
+            keys = " and ".join(decided)
             self.notes.append(f"{keys} decides who is an admin, at each login; name the roster's admins there, too.")
 
     def _problem(self, line: int, what: str, remedy: str = "") -> None:

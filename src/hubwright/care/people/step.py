@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hubwright.care.people.serving import Encryption
 from hubwright.errors import Problem
 
 Change = Literal["add", "change", "remove"]
@@ -46,3 +47,5 @@ class Plan:
     """Who loses access."""
     many: bool = False
     """Whether so many do that it looks like a mistake."""
+    encryption: Encryption | None = None
+    """How people's browsers come; shown, and changed by no step."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from hubwright.engines.section import Section
 from hubwright.fields import Duration, Processes, shown
@@ -65,6 +65,12 @@ def _check_capability(value: str) -> str:
 
 
 Image = Annotated[str, AfterValidator(_check_image)]
+Gpu = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    AfterValidator(_check_gpu),
+    WithJsonSchema({"title": "GPU id", "type": ["string", "integer"]}),
+]
 
 
 class Config(Section):
@@ -119,7 +125,7 @@ class Config(Section):
         description="Folders of the machine that every container sees; read-only unless `writable`.",
         examples=[[{"source": "/srv/shared", "target": "/srv/shared"}]],
     )
-    gpus: Annotated[tuple[Annotated[str, AfterValidator(_check_gpu)], ...], AfterValidator(_check_gpus)] | None = Field(
+    gpus: Annotated[tuple[Gpu, ...], AfterValidator(_check_gpus)] | None = Field(
         default=None,
         description="The GPUs that servers may have whose size has some, each for itself: Nvidia's ids "
         "(`nvidia-smi -L`; parts of a GPU too) or numbers, or nodes such as `/dev/dri/renderD128`. "

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 
 from hubwright.profiles.config import USERNAME
 
-INSTANCE, USER, SERVER, SETTINGS = (f"hubwright.{name}" for name in ("instance", "user", "server", "settings"))
+INSTANCE, USER, SERVER, SETTINGS, GPUS = (
+    f"hubwright.{name}" for name in ("instance", "user", "server", "settings", "gpus")
+)
 """Labels; the first three are read by whoever counts what servers take."""
 PLACE = "/run/hubwright-server"
 """Where a container sees the folder in which its server listens."""
@@ -131,11 +133,15 @@ class Container:
             "Env": [f"{name}={value}" for name, value in sorted(self.env.items())],
             "User": f"{self.uid}:{self.gid}",
             "WorkingDir": self.home,
-            "Labels": {INSTANCE: self.instance, USER: self.user, SERVER: self.server},
+            "Labels": {INSTANCE: self.instance, USER: self.user, SERVER: self.server, **self._gpu_label()},
             # an image's own check would run a process every few seconds in every container; the hub looks itself
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": self._host(),
         }
+
+    def _gpu_label(self) -> dict[str, str]:
+        held = (*self.gpus, *self.devices)
+        return {GPUS: ",".join(held)} if held else {}
 
     def _host(self) -> dict[str, Any]:
         host: dict[str, Any] = {

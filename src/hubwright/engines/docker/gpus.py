@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubwright.engines.docker import listing
 from hubwright.errors import Refused
+from hubwright.profiles.grants import NotGranted
 
 _KFD = Path("/dev/kfd")
 """What programs of AMD's ROCm use beside the node of each GPU."""
@@ -34,6 +36,23 @@ def handed(gpus: tuple[str, ...]) -> Handed:
         nodes = (str(_KFD), *nodes)
     groups = {_group(node) for node in nodes} - {0}
     return Handed(tuple(gpu for gpu in gpus if not gpu.startswith("/")), nodes, tuple(sorted(groups)))
+
+
+def check_free(socket: str, instance: str, name: str, gpus: tuple[str, ...]) -> None:
+    """Refuse GPUs that a container has of which the hub knows nothing: one of a database that was lost. Asks Docker.
+
+    Args:
+        name: the container that they are for.
+
+    Raises:
+        NotGranted: with status 409.
+    """
+    for one in listing.containers(socket, instance) if gpus else ():
+        taken = [gpu for gpu in gpus if gpu in one.gpus]
+        if taken and one.running and one.name != name:
+            what = f"The GPU {taken[0]} is used by the container {one.name}, of which the hub knows nothing."
+            remedy = 'Choose a size without a GPU; an administrator can run "hubwright containers remove --unknown".'
+            raise NotGranted(what, remedy=remedy, status=409)
 
 
 def _group(node: str) -> int:

@@ -23,6 +23,8 @@ class Found:
     status: str
     """In Docker's words: `Up 3 hours`."""
     settings: str
+    gpus: tuple[str, ...]
+    """What it was given of the machine's, AMD's shared node included."""
     created: float
     """Unix time."""
 
@@ -43,6 +45,7 @@ def containers(socket: str, instance: str) -> list[Found]:
                 running=one["State"] == "running",
                 status=one["Status"],
                 settings=labels.get(container.SETTINGS, ""),
+                gpus=tuple(filter(None, labels.get(container.GPUS, "").split(","))),
                 created=float(one["Created"]),
             )
         )

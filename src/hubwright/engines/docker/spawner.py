@@ -23,7 +23,7 @@ from hubwright.errors import HubwrightError, NotRunning, Refused
 from hubwright.fields import Site, format_bytes, instance_of, server_key, unix_url
 from hubwright.machine import capacity, site_file
 from hubwright.profiles.config import Amount
-from hubwright.profiles.grants import Grant
+from hubwright.profiles.grants import Grant, NotGranted
 
 _LOOK = 0.02
 """Seconds between two looks whether the server listens."""
@@ -118,11 +118,14 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         """Start the server; return its address once it listens.
 
         Raises:
+            NotGranted: a container that the hub does not know has the GPU.
             SpawnException: with the reason in words, for the user's page and for the API.
         """
         self.tell(5, "Looking at your account.")
         try:
             return await self._start(grant)
+        except NotGranted:
+            raise
         except HubwrightError as error:
             status = 403 if isinstance(error, Refused) else 503 if isinstance(error, NotRunning) else 500
             raise SpawnException(in_words(error), reason="refused", status_code=status) from error
@@ -134,6 +137,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         # what both sections name, the profile decides
         named = container.mounts_of([*settings.volumes, *grant.volumes], person.name)
         volumes = await self._run(sources.settled, named, site)
+        await self._run(gpus.check_free, settings.socket, instance_of(site.state), self.object_name, grant.gpus)
         if grant.disk and (why := await self._run(disk.missing, settings.socket)):
             what = f"A server of this size cannot be started: {why}."
             raise Refused(what, remedy="Choose another size; an administrator can change hub.yaml or the storage.")

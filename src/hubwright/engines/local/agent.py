@@ -2,19 +2,26 @@
 
 It speaks with its server over an inherited socket pair only, one packet a message. When the server is gone it ends
 its kernels and itself; when it dies itself, its kernels live on.
+
+It is forked before anything is known of the server, and does nothing in Python that it can leave to others: what it
+writes to, it has copies of. It takes no request apart (the kernel does), and answers in numbers.
 """
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
-import selectors
+import pwd
+import select
 import signal
 import socket
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from hubwright.machine.process import Process
+from setproctitle import setproctitle
+
+from hubwright.engines.local import launch
 
 PACKET = 128 * 1024
 """Bytes a message may have; a kernel whose environment is larger is executed instead."""
@@ -29,17 +36,17 @@ class Agent:
         self.cpus = cpus
         self.kernels: dict[int, int] = {}
         """pidfd -> pid of each kernel that runs."""
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(channel, selectors.EVENT_READ)
+        self.ready = select.poll()
+        self.ready.register(channel, select.POLLIN)
 
     def serve(self) -> None:
         """Answer until the server's end of the pair is closed."""
         while True:
-            for key, _ in self.selector.select():
-                if key.fileobj is not self.channel:
-                    self._ended(key.fd)
+            for descriptor, _ in self.ready.poll():
+                if descriptor != self.channel.fileno():
+                    self._ended(descriptor)
                 elif packet := self._read():
-                    self._start(json.loads(packet))
+                    self._start(packet)
                 else:
                     self._end_all()
                     return
@@ -50,30 +57,29 @@ class Agent:
         except ConnectionResetError:
             return b""
 
-    def _start(self, request: dict[str, Any]) -> None:
+    def _start(self, packet: bytes) -> None:
+        number, _, request = packet.partition(b" ")
         try:
             pid = os.fork()
         except OSError as error:  # the user's processes are at their limit
-            self._say({"id": request["id"], "pid": 0, "error": str(error.strerror)})
+            self._say(b"failed %s %d" % (number, error.errno or 0))
             return
         if pid == 0:
             self._be_kernel(request)
         pidfd = os.pidfd_open(pid)
         self.kernels[pidfd] = pid
-        self.selector.register(pidfd, selectors.EVENT_READ)
-        started = Process.of(pid)
-        self._say({"id": request["id"], "pid": pid, "started": started.started if started else 0})
+        self.ready.register(pidfd, select.POLLIN)
+        self._say(b"started %s %d" % (number, pid))
 
-    def _be_kernel(self, request: dict[str, Any]) -> None:
+    def _be_kernel(self, request: bytes) -> None:
         code = 1
         try:
-            self.selector.close()
             self.channel.close()
             for pidfd in self.kernels:
                 os.close(pidfd)
             from hubwright.engines.local import kernel
 
-            kernel.run(request["file"], request["env"], request["folder"], self.cpus)
+            kernel.run(request, self.cpus)
             code = 0
         except SystemExit as leave:
             code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
@@ -82,18 +88,19 @@ class Agent:
 
     def _ended(self, pidfd: int) -> None:
         pid = self.kernels.pop(pidfd)
-        self.selector.unregister(pidfd)
+        self.ready.unregister(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        self._say({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+        self._say(b"ended %d %d" % (pid, os.waitstatus_to_exitcode(status)))
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _say(self, message: bytes) -> None:
         try:
-            self.channel.send(json.dumps(message).encode())
+            self.channel.send(message)
         except OSError:
             pass  # the server is gone: the next read says so
 
     def _end_all(self) -> None:
+        self.ready.unregister(self.channel)
         for number, grace in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 1.0)):
             for pid in self.kernels.values():
                 try:
@@ -102,11 +109,8 @@ class Agent:
                     pass
             deadline = time.monotonic() + grace
             while self.kernels and time.monotonic() < deadline:
-                for key, _ in self.selector.select(0.1):
-                    if key.fileobj is not self.channel:
-                        self._ended(key.fd)
-                if self.selector.get_map().get(self.channel.fileno()):
-                    self.selector.unregister(self.channel)
+                for descriptor, _ in self.ready.poll(100):
+                    self._ended(descriptor)
 
 
 def _flush_and_leave(code: int) -> None:
@@ -124,20 +128,56 @@ def _flush_and_leave(code: int) -> None:
         os._exit(code)
 
 
-def fork(user: str, server: str, cpus: int, close: list[int]) -> socket.socket:
-    """Fork the agent of a server and return the server's end of the pair; `close` are descriptors it must not keep."""
+class Place(NamedTuple):
+    """What an agent must know of its server; none of it is secret."""
+
+    account: tuple[str | int, ...]
+    """The user's entry in the table of accounts, as `pwd.struct_passwd` takes it."""
+    groups: list[int]
+    pipe: str
+    title: str
+    cpus: int
+    """How many threads a kernel's BLAS library may have."""
+    privileged: bool
+
+
+@dataclass(frozen=True)
+class Forked:
+    """An agent, as its server has it."""
+
+    pid: int
+    channel: socket.socket
+
+    def settle(self, place: Place) -> None:
+        """Have the agent become the user's; before this process does, so that it hears this from root alone.
+
+        An agent that has died meanwhile is no error: the server executes its kernels then.
+        """
+        try:
+            self.channel.send(marshal.dumps(tuple(place)))
+        except OSError:
+            pass
+
+
+def fork(close: list[int]) -> Forked:
+    """Fork the agent of a server of which nothing is known yet; `close` are descriptors that it must not keep."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if os.fork():
+    if pid := os.fork():
         theirs.close()
-        return ours
+        return Forked(pid, ours)
     try:
         ours.close()
         for descriptor in close:
             os.close(descriptor)
-        from setproctitle import setproctitle
-
-        setproctitle(f"kernel-agent {user}/{server}")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        Agent(theirs, cpus).serve()
+        if packet := theirs.recv(PACKET):  # none when the start was refused
+            _serve(theirs, Place(*marshal.loads(packet)))  # noqa: S302 (root wrote it)
     finally:
         os._exit(0)
+
+
+def _serve(channel: socket.socket, place: Place) -> None:
+    account = pwd.struct_passwd(place.account)
+    launch.become(account, place.groups, {}, place.pipe, privileged=place.privileged)
+    setproctitle(place.title)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Agent(channel, place.cpus).serve()

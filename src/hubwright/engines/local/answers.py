@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import entry_points
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
@@ -11,6 +10,8 @@ from jupyter_server.services.nbconvert.handlers import NbconvertRootHandler
 from jupyter_server.utils import url_path_join
 from nbconvert.exporters import base
 from tornado.web import authenticated
+
+from hubwright.engines.local.installed import INSTALLED
 
 _GROUP = "nbconvert.exporters"
 
@@ -61,4 +62,4 @@ def install(web_app: Any) -> None:
 
 
 def _offered() -> frozenset[tuple[str, str]]:
-    return frozenset((one.name, one.value) for one in entry_points(group=_GROUP))
+    return frozenset((one.name, one.value) for one in INSTALLED.entry_points(group=_GROUP))

@@ -8,88 +8,39 @@ server that was killed finds every server again when it comes back.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
 
 from hubwright.engines.local import launch, places, preload, starting
-from hubwright.engines.local.loop import Connection, Loop
+from hubwright.engines.local.child import Starting
+from hubwright.engines.local.loop import Connection
+from hubwright.engines.local.servers import Server, Servers
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
-from hubwright.machine import cgroups, delegate, merging, room, site_file, wire
-from hubwright.machine.policy import Policy
-from hubwright.machine.process import Process
+from hubwright.machine import cgroups, delegate, merging, site_file, wire
 
-_SETUP = 20.0
-"""Seconds a child has for becoming a user's server."""
-_REMEMBERED = 600.0
-"""Seconds for which the exit code of a server that ended can be asked."""
 _LONGEST_GRACE = 600.0
 
 
-@dataclass
-class Server:
-    """One notebook server, from its child's first word until its exit code is forgotten."""
-
-    key: str
-    user: str
-    name: str
-    process: Process
-    pidfd: int
-    ours: bool
-    """Whether it is a child of this process, so that its exit code can be learnt."""
-    group: str = ""
-    reserve: cgroups.Reserve = cgroups.NO_RESERVE
-    code: int | None = None
-    waiters: list[Connection] = field(default_factory=list)
-
-    def describe(self, hierarchy: cgroups.Hierarchy) -> dict[str, Any]:
-        """Return what `list` says of it."""
-        usage = cgroups.Group(hierarchy, self.group).usage() if self.group else None
-        return {
-            "user": self.user,
-            "server": self.name,
-            "pid": self.process.pid,
-            "started": self.process.started,
-            "memory": usage.memory if usage else None,
-            "cpu": usage.cpu if usage else None,
-            "processes": usage.processes if usage else None,
-        }
-
-    def signal(self, number: int) -> None:
-        """Send a signal to exactly this process; one that has ended needs none."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
-            pass
-
-
-class ForkServer(Loop):
-    """The table of servers, and what callers may ask of it."""
+class ForkServer(Servers):
+    """Forks a child for who wants a server, and says what callers may know of those there are."""
 
     def __init__(self, site: Site, hierarchy: cgroups.Hierarchy) -> None:
-        super().__init__()
-        self.site = site
-        self.hierarchy = hierarchy
-        self.servers: dict[str, Server] = {}
+        super().__init__(site, hierarchy)
         self.callers = {0, os.geteuid(), places.account_ids(site)[0]}
         group = places.account_ids(site)[1] if site.privileged else -1
         self.starts = wire.listen(site.start_socket, 0o660, group)
         self.control = wire.listen(site.fork_socket, 0o660, group)
         self.watch(self.starts, self.accept_start)
         self.watch(self.control, self.accept_control)
-        for found in places.recorded(site):
-            self.adopt(found)
-        room.open_up(self.hierarchy)
-        self.share()
+        self.find()
 
     # Starting
 
@@ -136,92 +87,6 @@ class ForkServer(Loop):
             low = number + 1
         os.closerange(low, 2**20)
 
-    # Watching
-
-    def adopt(self, found: places.Recorded) -> None:
-        """Take a server that an earlier fork server started."""
-        server = Server(found.key, found.user, found.server, found.process, -1, False, found.group, found.reserve)
-        with found.process.descriptor() as pidfd:
-            if pidfd is None:
-                self.clean(server)
-                return
-            server.pidfd = os.dup(pidfd)
-        self.add(server)
-
-    def add(self, server: Server) -> None:
-        """Put a server into the table and watch for its end."""
-        self.servers[server.key] = server
-        self.watch(server.pidfd, lambda: self.ended(server))
-
-    def ended(self, server: Server) -> None:
-        """A server's process has ended: end what it left, learn the code, tell who waits."""
-        self.unwatch(server.pidfd)
-        self.clean(server)
-        server.reserve = cgroups.NO_RESERVE
-        self.reap(server.process.pid, server.ours, lambda code: self.settled(server, code))
-
-    def settled(self, server: Server, code: int) -> None:
-        """A server is gone, and its code is known."""
-        os.close(server.pidfd)
-        server.code = code
-        for waiter in server.waiters:
-            waiter.answer({"ok": True, "state": "exited", "code": code})
-        server.waiters.clear()
-        self.share()
-        self.later(_REMEMBERED, lambda: self.forget(server))
-
-    def forget(self, server: Server) -> None:
-        """Keep nothing of a server that ended long ago."""
-        if self.servers.get(server.key) is server:
-            del self.servers[server.key]
-
-    def reap(self, pid: int, ours: bool, then: Callable[[int], None]) -> None:
-        """Take a child's exit code, without waiting for it: a process that is traced is handed over late."""
-        if not ours:
-            then(0)
-            return
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            then(os.waitstatus_to_exitcode(status))
-        else:
-            self.later(0.05, lambda: self.reap(pid, ours, then))
-
-    def clean(self, server: Server) -> None:
-        """End every process a server left and remove its folder and its group."""
-        if server.group:
-            self.empty(server, cgroups.Group(self.hierarchy, server.group))
-        else:
-            places.end_strays(server.key, server.user, server.name)
-        places.remove(self.site, server.key)
-
-    def empty(self, server: Server, group: cgroups.Group, tries: int = 50) -> None:
-        """End what is in a server's group and remove it, in some seconds; not once another server runs in it."""
-        if any(other is not server and other.group == group.path for other in self.running()):
-            return
-        group.kill()
-        if group.remove() or not tries:
-            cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
-        else:
-            self.later(0.1, lambda: self.empty(server, group, tries - 1))
-
-    def share(self, new: Server | None = None) -> HubwrightError | None:
-        """Divide what all servers share among those that run, and `new`; return why that could not be."""
-        if not self.hierarchy.mounts:
-            return None
-        try:
-            found = room.Room.of(Policy.load(self.site.policy), self.hierarchy)
-            servers = {one.group: one.reserve for one in (*self.running(), *([new] if new else []))}
-            if found and (above := found.settle(servers)):
-                sys.stderr.write(f"{above}\n")
-        except (HubwrightError, OSError) as error:
-            sys.stderr.write(f"What all servers share could not be divided: {error}\n")
-            return error if isinstance(error, HubwrightError) else MachineError(str(error))
-        return None
-
-    def running(self) -> list[Server]:
-        """Return the servers that have not ended."""
-        return [server for server in self.servers.values() if server.code is None]
-
     # Answering
 
     def handle(self, connection: Connection) -> None:
@@ -247,6 +112,8 @@ class ForkServer(Loop):
         if server is None:
             return {"ok": True, "state": "unknown"}
         if operation == "log":
+            if server.output:
+                server.output.drain()
             return {"ok": True, "text": places.log_tail(self.site, server.user, server.name)}
         if server.code is not None:
             return {"ok": True, "state": "exited", "code": server.code}
@@ -297,62 +164,6 @@ class ForkServer(Loop):
         look()
 
 
-class Starting:
-    """A child between its fork and its server: the fork server's end of their pair."""
-
-    def __init__(self, loop: ForkServer, pid: int, channel: socket.socket) -> None:
-        self.loop = loop
-        self.pid = pid
-        self.channel = channel
-        self.pidfd = os.pidfd_open(pid)
-        self.settled = False
-        channel.setblocking(False)
-        loop.watch(channel, self.read)
-        loop.watch(self.pidfd, self.ended)
-        loop.later(_SETUP, self.expire)
-
-    def read(self) -> None:
-        """Hear what the child will be, and let it go on unless the server runs already."""
-        try:
-            packet = self.channel.recv(65536)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            packet = b""
-        if not packet:
-            self.loop.unwatch(self.channel)
-            self.channel.close()
-            return
-        words = json.loads(packet)
-        old = self.loop.servers.get(words["key"])
-        if old and old.code is None:
-            self.channel.send(b"runs")
-            return
-        process = Process(self.pid, words["started"])
-        reserve = cgroups.Reserve(**words["reserve"])
-        new = Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"], reserve)
-        if why := self.loop.share(new):
-            self.channel.send(starting.refusal(why))
-            self.loop.share()
-            return
-        self.settled = True
-        self.loop.unwatch(self.pidfd)
-        self.loop.add(new)
-        self.channel.send(b"go")
-
-    def ended(self) -> None:
-        """The child ended before it became a server; it has told its caller why."""
-        self.loop.unwatch(self.pidfd)
-        os.close(self.pidfd)
-        self.settled = True
-        self.loop.reap(self.pid, True, lambda _code: None)
-
-    def expire(self) -> None:
-        """End a child that never said what it will be."""
-        if not self.settled:
-            os.kill(self.pid, signal.SIGKILL)
-
-
 def _grace(request: dict[str, Any]) -> float:
     """Return the seconds a request gives a server to end."""
     grace = request.get("grace", 10)
@@ -364,6 +175,7 @@ def _grace(request: dict[str, Any]) -> float:
 def main() -> None:
     """Import everything, then serve; the program behind `python -m hubwright.engines.local.forkserver`."""
     os.umask(0o077)
+    launch.default_signals()  # a service that is started by nohup, or in the background, ignores some
     if "" in sys.path or str(Path.cwd()) in sys.path:
         sys.path[:] = [folder for folder in sys.path if folder not in ("", str(Path.cwd()))]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ class PrivateIOPubThread(IOPubThread):
         return context, pipe_out
 
 
-_ANEW = ("send2trash", "send2trash.exceptions", "send2trash.plat_other", "send2trash.util")
+_ANEW = ("jupyterlab.labapp", "send2trash", "send2trash.exceptions", "send2trash.plat_other", "send2trash.util")
 """Imported for servers, computed from the home; a kernel imports them again when it wants them."""
 MODULE_FILES: list[str] = []
 """The files of all modules that were imported before the fork, which the debugger need not show."""
@@ -104,7 +105,7 @@ class ForkedIPythonKernel(IPythonKernel):
             ipkernel.sys = sys
 
 
-class ForkedKernelApp(logs.PlainLog, IPKernelApp):
+class ForkedKernelApp(IPKernelApp):
     """The kernel application, without a TCP port."""
 
     kernel_class = Type(ForkedIPythonKernel, klass="ipykernel.kernelbase.Kernel").tag(config=True)
@@ -145,13 +146,20 @@ class ForkedKernelApp(logs.PlainLog, IPKernelApp):
         self.iopub_socket = self.iopub_thread.background_socket
 
 
-def run(connection_file: str, env: dict[str, str], folder: str, cpus: int) -> None:
-    """Serve the kernel of `connection_file` until it is shut down; for a process with nothing but imports in it."""
+def run(request: bytes, cpus: int) -> None:
+    """Serve a kernel until it is shut down; for a process with nothing but imports in it.
+
+    Args:
+        request: its connection file, environment and folder, as the provisioner tells them.
+        cpus: how many threads a BLAS library may have.
+    """
+    words = json.loads(request)
+    connection_file, env, folder = words["file"], words["env"], words["folder"]
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    launch.default_signals()
+    launch.default_signals(launch.HANDLED)
     launch.replace_environment({**preload.KERNEL_ENVIRONMENT, **env})
     os.chdir(folder)
     Path("/proc/self/oom_score_adj").write_text(str(launch.kernel_oom()))

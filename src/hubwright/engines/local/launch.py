@@ -14,12 +14,13 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from hubwright.engines.local.output import open_pipe
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
 from hubwright.machine import cgroups, keyring, mounts, policy, wire
@@ -51,6 +52,8 @@ RUNTIME = "r"
 """The user's folder within a server's; its name is short, since a kernel's socket has to fit into 107 bytes."""
 RUNTIME_SIZE, RUNTIME_FILES = 16 * 2**20, 16384
 """Bytes and files it may hold. Connection files and sockets take some KB a kernel; the rest of /run is everybody's."""
+HANDLED = (signal.SIGINT, signal.SIGTERM)
+"""The signals that the fork server and the kernel agents handle otherwise than a fresh Python does."""
 KERNEL_OOM = 500
 """How much sooner than its server a kernel is to be ended when memory is short (proc(5), oom_score_adj)."""
 
@@ -194,25 +197,25 @@ def record(site: Site, launch: Launch, uid: int, group: str) -> None:
     write_atomically(site.servers / launch.key / "server.json", text, 0o600, durable=False)
 
 
-def become(account: pwd.struct_passwd, env: dict[str, str], log: Path, *, privileged: bool) -> None:
+def become(account: pwd.struct_passwd, groups: list[int], env: dict[str, str], pipe: str, *, privileged: bool) -> None:
     """Turn this process into one of the user's: session, output, signals, identity, environment, folder.
 
-    Afterwards it owns its own /proc entries again, as a process started by login would.
+    What it prints goes into `pipe`. Afterwards it owns its own /proc entries again, as if a login had started it.
     """
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    out = open_pipe(Path(pipe))
     for source, target in ((null, 0), (out, 1), (out, 2)):
         os.dup2(source, target)
     os.close(null)
     os.close(out)
-    default_signals()
+    default_signals(HANDLED)
     FILES.restore()
     os.umask(0o022)
     if privileged:
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-        os.initgroups(account.pw_name, account.pw_gid)
+        os.setgroups(groups)
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
         os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
         keyring.join_new()
@@ -221,10 +224,10 @@ def become(account: pwd.struct_passwd, env: dict[str, str], log: Path, *, privil
     os.chdir(account.pw_dir)
 
 
-def default_signals() -> None:
-    """Give every signal the handling that a fresh Python has."""
+def default_signals(numbers: Iterable[int] = range(1, signal.NSIG)) -> None:
+    """Give signals the handling that a fresh Python has, each one where `numbers` does not say which."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
+    for number in numbers:
         if number in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
             continue
         if number in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -238,5 +241,6 @@ def default_signals() -> None:
 
 def replace_environment(env: dict[str, str]) -> None:
     """Make `env` the whole environment."""
-    os.environ.clear()
+    if os.environ:
+        os.environ.clear()
     os.environ.update(env)

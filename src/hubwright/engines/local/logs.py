@@ -16,24 +16,22 @@ _NAME = "console"
 
 
 def prepare(kind: type[Application]) -> None:
-    """Give an application's logger its level, which every logger has to hear of; once, in the fork server."""
+    """Have an application set up its log in this way; once, in the fork server: every logger has to hear of a level."""
     logging.getLogger(kind.__name__).setLevel(logging.DEBUG)
+    kind._configure_logging = _configure
 
 
-class PlainLog(Application):
-    """What an application derives from, first, to have its log set up in this way."""
-
-    def _configure_logging(self) -> None:
-        """Set up the log as `Application.get_default_logging_config` says; private there, and a test pins it."""
-        logger = logging.getLogger(type(self).__name__)
-        if self.logging_config or logger.level != logging.DEBUG:
-            super()._configure_logging()
-            return
-        handler: Any = logging.StreamHandler(sys.stderr)
-        handler.set_name(_NAME)
-        handler.setLevel(self.log_level)
-        handler.setFormatter(self._log_formatter_cls(self.log_format, self.log_datefmt))
-        for old in logger.handlers[:]:
-            logger.removeHandler(old)
-        logger.addHandler(handler)
-        self._logging_configured = True
+def _configure(app: Any) -> None:
+    """Set up a log as `Application.get_default_logging_config` says; private there, and a test pins it."""
+    logger = logging.getLogger(type(app).__name__)
+    if app.logging_config or logger.level != logging.DEBUG:
+        Application._configure_logging(app)
+        return
+    handler: Any = logging.StreamHandler(sys.stderr)
+    handler.set_name(_NAME)
+    handler.setLevel(app.log_level)
+    handler.setFormatter(app._log_formatter_cls(app.log_format, app.log_datefmt))
+    for old in logger.handlers[:]:
+        logger.removeHandler(old)
+    logger.addHandler(handler)
+    app._logging_configured = True

@@ -7,9 +7,11 @@ import hmac
 import importlib
 import multiprocessing
 import os
+import platform
 import random
 import re
 import site
+import socket
 import sqlite3
 import sys
 import warnings
@@ -80,6 +82,29 @@ KERNEL = (
     "psutil",
     "jedi",
 )
+_PATTERNS: tuple[str | bytes, ...] = (
+    # jupyter_server, tornado, jupyter_client, jupyter_lsp
+    r"^\w(\-?\w)*$",
+    r"/(robots\.txt)$",
+    r"/(favicon\.ico)$",
+    r"(.*)$",
+    r".*$",
+    r"^file://([^/]+|/[A-Z]:)",
+    r"(?s:.*\.json5)\Z",
+    b"\r?\n\r?\n",
+    r"\r?\n$",
+    rb'\*|(?:W/)?"[^"]*"',
+    r"\{([A-Za-z0-9_]+)\}",
+    # traitlets, IPython, ipykernel
+    r"[\W_]+",
+    r"(?s:.*\.py)\Z",
+    r"(?s:.*\.ipy)\Z",
+    r"([^\\] )",
+    r"^[\w|\s.]+\(([^)]*)\).*",
+    r"[\s|\[]*(\w+)(?:\s*=\s*.*)",
+    r"(?i)^[rubf]*$",
+)
+"""By what each server or kernel looks for something; Python keeps what it has compiled."""
 _WHILE_IMPORTING = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -150,7 +175,12 @@ def _fill_caches() -> None:
         database.execute("SELECT 1")
     hmac.digest(b"key", b"", "sha256")  # a session's signature; OpenSSL looks for what it has at the first use
     hmac.new(b"key", b"", "sha256").copy().hexdigest()
+    platform.machine()  # asked for a keyring
+    socket.getaddrinfo("127.0.0.1", 0, flags=socket.AI_NUMERICHOST)  # asked at each request's X-Forwarded-For
     re.purge()  # it is full: each new pattern would free an old one
+    for pattern in _PATTERNS:
+        re.compile(pattern)
+    sys.modules["IPython.core.completer"].CompletionSplitter()  # one more, by its delimiters
 
 
 def renew() -> None:

@@ -79,7 +79,7 @@ class AgentClient:
             loop.add_reader(self.channel, self._read)
             self._listening = True
         number = next(self.numbers)
-        packet = json.dumps({"id": number, "file": connection_file, "env": env, "folder": folder}).encode()
+        packet = b"%d " % number + json.dumps({"file": connection_file, "env": env, "folder": folder}).encode()
         if not self.alive or len(packet) > agent.PACKET:
             return None
         answer: asyncio.Future[ForkedKernel] = loop.create_future()
@@ -106,18 +106,18 @@ class AgentClient:
                 if not answer.done():
                     answer.set_exception(ConnectionResetError())
             return
-        message: dict[str, Any] = json.loads(packet)
-        if "ended" in message:
-            if kernel := self.kernels.pop(message["ended"], None):
-                kernel.returncode = message["code"]
+        word, first, second = packet.decode().split()
+        if word == "ended":
+            if kernel := self.kernels.pop(int(first), None):
+                kernel.returncode = int(second)
             return
-        if not message["pid"]:  # at the limit of processes: executing it will say so in words
-            asked = self.waiting.get(message["id"])
+        asked = self.waiting.get(int(first))
+        if word == "failed":  # at the limit of processes: executing it will say so in words
             if asked and not asked.done():
-                asked.set_exception(ProcessLookupError(message["error"]))
+                asked.set_exception(ProcessLookupError(os.strerror(int(second))))
             return
-        kernel = self.kernels[message["pid"]] = ForkedKernel(Process(message["pid"], message["started"]))
-        asked = self.waiting.get(message["id"])
+        pid = int(second)
+        kernel = self.kernels[pid] = ForkedKernel(Process.of(pid) or Process(pid, 0))
         if asked and not asked.done():
             asked.set_result(kernel)
         else:

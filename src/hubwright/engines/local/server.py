@@ -14,7 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyterlab.commands import get_app_dir
 from traitlets import Bool
 
-from hubwright.engines.local import logs, preload, provisioner, settings, sharing
+from hubwright.engines.local import preload, provisioner, settings, sharing
 from hubwright.engines.local.singleuser import SingleUser
 
 _SHELL = (
@@ -41,7 +41,7 @@ ARGUMENTS = (
 nobody outside is asked for news or for newer versions, which a user could not install."""
 
 
-class HandedServerApp(logs.PlainLog, ServerApp):
+class HandedServerApp(ServerApp):
     """A ServerApp that listens on a socket made by somebody else.
 
     jupyter_server 2.21 takes no descriptor, so this overrides how it finds its port and how it binds; both methods

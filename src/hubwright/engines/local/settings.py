@@ -34,6 +34,17 @@ def prepare(kind: type[Application]) -> None:
     }
 
 
+def adopt(kind: type[Application]) -> None:
+    """Have an application of somebody else's read its command line in this way; once, in the fork server."""
+    theirs = kind.parse_command_line
+
+    def parse_command_line(app: Application, argv: list[str] | None = None) -> None:
+        if argv is None or not parse(app, argv):
+            theirs(app, argv)
+
+    kind.parse_command_line = parse_command_line
+
+
 def parse(app: Application, argv: list[str]) -> bool:
     """Do what `Application.parse_command_line` does; False, with nothing done, when it is not prepared or not plain."""
     traits, words = _TRAITS.get(type(app)), _plain(argv)

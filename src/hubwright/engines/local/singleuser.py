@@ -11,10 +11,10 @@ from aiohttp import ThreadedResolver
 from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
-from hubwright.engines.local import logs, settings
+from hubwright.engines.local import settings
 
 
-class SingleUser(logs.PlainLog, JupyterHubSingleUser):
+class SingleUser(JupyterHubSingleUser):
     """Asks the hub nothing while it starts: of sixty servers that start at once each would wait for the hub's answers.
 
     Hub and server are forked from one environment, so their versions agree; and a server that the hub has just

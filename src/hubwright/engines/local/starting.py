@@ -12,10 +12,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from jupyter_server_terminals.app import TerminalsExtensionApp
+from jupyterlab.labapp import LabApp
 from nbformat.validator import get_validator
 from setproctitle import setproctitle
 
-from hubwright.engines.local import agent, answers, events, launch, logs, provisioner, server, settings, sharing
+from hubwright.engines.local import (
+    agent,
+    answers,
+    events,
+    installed,
+    lab_settings,
+    launch,
+    logs,
+    provisioner,
+    server,
+    settings,
+    sharing,
+    spared,
+)
+from hubwright.engines.local.output import PIPE
 from hubwright.engines.local.singleuser import SingleUser
 from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
@@ -41,11 +57,16 @@ def prepare(site: Site) -> None:
     isinstance("", Mapping)  # as every line of a log asks; the answer takes all subclasses, and is remembered
     provisioner.prepare()
     settings.prepare(server.HandedServerApp)
-    logs.prepare(server.HandedServerApp)
-    logs.prepare(SingleUser)
+    for kind in (server.HandedServerApp, SingleUser, LabApp, TerminalsExtensionApp):
+        logs.prepare(kind)
+    for kind in (LabApp, TerminalsExtensionApp):
+        settings.adopt(kind)
     events.prepare()
+    spared.prepare()
+    installed.prepare()
     answers.EXPORTERS.prepare()
     sharing.SHARING.prepare()
+    lab_settings.prepare()
     from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
 
     kernel.prepare()
@@ -80,6 +101,7 @@ def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent:
 
 
 def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> None:
+    helper = agent.fork([caller.fileno(), parent.fileno()])  # first: what is written from here on is not copied for it
     wanted = launch.Launch.parse(wire.receive(caller, 5))
     account, rule = _account(site, wanted.user)
     wanted = _within(wanted, rule)
@@ -118,20 +140,25 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
             _limit_user(group, wanted.total)
         group.limit(wanted.limits)
         group.enter(me.pid)
+        group.enter(helper.pid)
     if share and share.reserves:
-        Path("/proc/self/oom_score_adj").write_text(str(share.oom_score(wanted.reserve)))
+        for pid in (me.pid, helper.pid):
+            Path(f"/proc/{pid}/oom_score_adj").write_text(str(share.oom_score(wanted.reserve)))
     listener, runtime = launch.open_place(site, account, wanted)
     launch.record(site, wanted, account.pw_uid, group.path if group else "")
     env = launch.user_environment(site, account, wanted, runtime)
     if group and (file := group.oom_file()):
         env["HUBWRIGHT_OOM_FILE"] = str(file)
-    launch.become(account, env, launch.log_path(site, wanted.user, wanted.server), privileged=site.privileged)
-    setproctitle(f"notebook-server {wanted.user}/{wanted.server}")
+    name = f"{wanted.user}/{wanted.server}"
+    pipe = str(site.servers / wanted.key / PIPE)
+    groups = os.getgrouplist(account.pw_name, account.pw_gid)
     cpus = max(1, round(wanted.limits.cpu or len(os.sched_getaffinity(0))))
-    kernels = agent.fork(wanted.user, wanted.server, cpus, [listener.fileno(), caller.fileno()])
+    helper.settle(agent.Place(tuple(account), groups, pipe, f"kernel-agent {name}", cpus, site.privileged))
+    launch.become(account, groups, env, pipe, privileged=site.privileged)
+    setproctitle(f"notebook-server {name}")
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
     sys.argv = ["jupyterhub-singleuser"]
-    server.serve(listener, caller, kernels, [*server.node_roots(MACHINE.npm_prefix), *wanted.args])
+    server.serve(listener, caller, helper.channel, [*server.node_roots(MACHINE.npm_prefix), *wanted.args])
 
 
 def refusal(why: HubwrightError) -> bytes:

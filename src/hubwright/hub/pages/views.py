@@ -38,6 +38,8 @@ class StartHandler(stock.SpawnHandler):
     """
 
     failure: BaseException | None = None
+    wanted: tuple[Any, str] | None = None
+    """Whose server is started, and its name."""
 
     def _get_user_options(self, query: dict[str, list[str]]) -> dict[str, list[str]]:
         headers = self.request.headers
@@ -45,12 +47,21 @@ class StartHandler(stock.SpawnHandler):
             return {}
         return {name: [value] for name, value in start.choice(query).items()}
 
-    async def _wrap_spawn_single_user(self, *words: Any, **more: Any) -> Any:
+    async def _wrap_spawn_single_user(self, user: Any, server: str, *words: Any, **more: Any) -> Any:
+        self.wanted = (user, server)
         try:
-            return await super()._wrap_spawn_single_user(*words, **more)
+            return await super()._wrap_spawn_single_user(user, server, *words, **more)
         except Exception as error:
             self.failure = error
             raise
+
+    def redirect(self, url: str, *words: Any, **more: Any) -> None:
+        """Lead to a server that is up at once, not by way of the page that waits for it."""
+        if self.wanted:
+            user, server = self.wanted
+            if user.spawners[server].ready:
+                url = self.get_next_url(default=user.server_url(server))
+        super().redirect(url, *words, **more)
 
     async def _render_form(self, for_user: Any, spawner_options_form: str, message: str = "", **more: Any) -> Any:
         names = self.path_args[1:] if len(self.path_args) > 1 else []

@@ -40,6 +40,9 @@ class Https(Protocol):
     def serving(self, config: Any, site: Site) -> Serving:
         """Return what Caddy is told; pure."""
 
+    def covers(self, config: Any, site: Site, host: str) -> bool:
+        """Whether browsers that ask for `host` are shown a certificate for it; also when that is not ours to say."""
+
     def watched(self, config: Any, site: Site) -> list[Path]:
         """Return the files that `pair` reads."""
 

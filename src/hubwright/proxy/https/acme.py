@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hubwright.errors import Problem
-from hubwright.fields import Duration, Site, shown
+from hubwright.fields import Site, shown
 from hubwright.machine.files import hidden_from
-from hubwright.proxy.https.files import http_url
+from hubwright.proxy.https.elsewhere import pair as pair
+from hubwright.proxy.https.elsewhere import watched as watched
+from hubwright.proxy.https.encrypting import HALF_A_YEAR, Hsts, plain_url
 from hubwright.proxy.https.self_made import check_name
-from hubwright.proxy.serving import Acme, Serving, host_of, hsts_of
+from hubwright.proxy.serving import Acme, Serving, file_of, host_of, hsts_of
 
 NAME = "acme"
 ENCRYPTS = True
@@ -63,23 +65,19 @@ class Config(BaseModel):
         description="Try before the first request whether the names lead to this machine. "
         "Turn it off where a router does not let this machine reach itself by its public address.",
     )
-    hsts: Annotated[Duration, Field(le=2 * 365 * 86400)] = Field(
-        default=180 * 86400.0,
-        description="For how long browsers shall use HTTPS only (HSTS); `0` does not say it. "
-        "Said on port 443 only: browsers keep it for all ports of the name.",
-    )
+    hsts: Hsts = HALF_A_YEAR
 
 
 def check(config: Config, site: Site) -> list[Problem]:
     """Return what would make the authority refuse: it counts refused requests, and answers none after some."""
     from hubwright.proxy.https.reach import unreachable
 
-    if not site.public_url.startswith("https:"):
-        return [http_url()]
+    if wrong := plain_url(site):
+        return wrong
     if site.listen[1] != 443 or site.listen[0].startswith(("127.", "::1", "localhost")):
         what = "must be port 443 of an address that others reach: there, and at port 80, the authority looks."
         return [Problem("hub.yaml hub.listen", what, 'Write listen: "0.0.0.0:443".')]
-    found = [*_unreadable(_file(config.directory_ca, site), site)] if config.directory_ca else []
+    found = [*_unreadable(file_of(config.directory_ca, site), site)] if config.directory_ca else []
     host = host_of(site.public_url)
     if "." not in host or host.replace(".", "").isdigit() or ":" in host:
         what = f"must have a name that the world knows; {host} is none."
@@ -91,19 +89,14 @@ def check(config: Config, site: Site) -> list[Problem]:
 
 def serving(config: Config, site: Site) -> Serving:
     """Return what Caddy is told."""
-    roots = str(_file(config.directory_ca, site)) if config.directory_ca else None
+    roots = str(file_of(config.directory_ca, site)) if config.directory_ca else None
     acme = Acme(_names(config, site), config.email, config.directory, roots)
     return Serving(encrypts=True, redirect=(site.listen[0], 80), hsts=hsts_of(site, config.hsts), acme=acme)
 
 
-def watched(config: Config, site: Site) -> list[Path]:
-    """Return no file: Caddy has them."""
-    return []
-
-
-def pair(config: Config, site: Site) -> None:
-    """Return no certificate: Caddy has it, and renews it."""
-    return None
+def covers(config: Config, site: Site, host: str) -> bool:
+    """Whether a certificate for `host` is asked for."""
+    return host in _names(config, site)
 
 
 def _unreadable(path: Path, site: Site) -> Iterator[Problem]:
@@ -116,7 +109,3 @@ def _unreadable(path: Path, site: Site) -> Iterator[Problem]:
 
 def _names(config: Config, site: Site) -> tuple[str, ...]:
     return tuple(dict.fromkeys([host_of(site.public_url), *config.names]))
-
-
-def _file(name: str, site: Site) -> Path:
-    return (site.config.parent if site.config else Path()) / name

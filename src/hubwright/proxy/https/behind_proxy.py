@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hubwright.errors import Problem
-from hubwright.fields import Duration, Site, shown
+from hubwright.fields import Site, shown
+from hubwright.proxy.https.elsewhere import covers as covers
+from hubwright.proxy.https.elsewhere import pair as pair
+from hubwright.proxy.https.elsewhere import watched as watched
+from hubwright.proxy.https.encrypting import HALF_A_YEAR, Hsts
 from hubwright.proxy.serving import Serving, hsts_of, is_open
 
 NAME = "behind_proxy"
@@ -40,11 +43,7 @@ class Config(BaseModel):
         "those of this machine for a proxy on it, or at the other end of a tunnel.",
         examples=[["10.0.0.5"]],
     )
-    hsts: Annotated[Duration, Field(le=2 * 365 * 86400)] = Field(
-        default=180 * 86400.0,
-        description="For how long browsers shall use HTTPS only (HSTS); `0` does not say it. "
-        "Said on port 443 only: browsers keep it for all ports of the name.",
-    )
+    hsts: Hsts = HALF_A_YEAR
 
 
 def check(config: Config, site: Site) -> list[Problem]:
@@ -63,13 +62,3 @@ def check(config: Config, site: Site) -> list[Problem]:
 def serving(config: Config, site: Site) -> Serving:
     """Return what Caddy is told."""
     return Serving(proxies=config.trusted, hsts=hsts_of(site, config.hsts))
-
-
-def watched(config: Config, site: Site) -> list[Path]:
-    """Return no file."""
-    return []
-
-
-def pair(config: Config, site: Site) -> None:
-    """Return no certificate: the proxy has it."""
-    return None

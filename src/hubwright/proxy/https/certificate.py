@@ -165,11 +165,6 @@ def deploy(pair: Pair, site: Site) -> None:
     write_atomically(site.certificate, pair.chain + pair.key, 0o640 if owner else 0o600, owner, durable=False)
 
 
-def file_of(name: str, site: Site) -> Path:
-    """Return a file's place: beside hub.yaml, when it is no whole path."""
-    return (site.config.parent if site.config else Path()) / name
-
-
 def _blocks(path: Path, where: str) -> list[tuple[bytes, bytes]]:
     content = _content(path, where)
     if found := [(block[1], block[0] + b"\n") for block in _BLOCK.finditer(content)]:

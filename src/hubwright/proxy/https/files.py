@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hubwright.errors import ConfigError, Problem
-from hubwright.fields import Duration, Site
-from hubwright.proxy.serving import Serving, host_of, hsts_of, redirect_from
+from hubwright.fields import Site
+from hubwright.proxy.https.encrypting import HALF_A_YEAR, Hsts, RedirectPort, plain_url
+from hubwright.proxy.serving import Serving, file_of, host_of, hsts_of, redirect_from
 
 if TYPE_CHECKING:
     from hubwright.proxy.https.certificate import Pair
@@ -44,25 +45,16 @@ class Config(BaseModel):
         description="A file with the passphrase of an encrypted key, in one line; for root's eyes only.",
         examples=["/etc/hubwright/passphrase"],
     )
-    redirect_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        default=None,
-        description="The port on which plain HTTP is sent on to HTTPS; `0` for none. "
-        "Without it 80 when `hub.listen` has port 443, else none.",
-        examples=[80],
-    )
-    hsts: Annotated[Duration, Field(le=2 * 365 * 86400)] = Field(
-        default=180 * 86400.0,
-        description="For how long browsers shall use HTTPS only (HSTS); `0` does not say it. "
-        "Said on port 443 only: browsers keep it for all ports of the name.",
-    )
+    redirect_port: RedirectPort = None
+    hsts: Hsts = HALF_A_YEAR
 
 
 def check(config: Config, site: Site) -> list[Problem]:
     """Return what is wrong with the files."""
     from hubwright.proxy.https.certificate import ending, read, uncovered
 
-    if not site.public_url.startswith("https:"):
-        return [http_url()]
+    if wrong := plain_url(site):
+        return wrong
     try:
         pair, found = read(*_paths(config, site))
     except ConfigError as error:
@@ -77,6 +69,16 @@ def serving(config: Config, site: Site) -> Serving:
     return Serving(encrypts=True, redirect=redirect_from(site, config.redirect_port), hsts=hsts_of(site, config.hsts))
 
 
+def covers(config: Config, site: Site, host: str) -> bool:
+    """Whether the certificate is for `host`; files that cannot be used are told by `check`."""
+    from hubwright.proxy.https.certificate import read
+
+    try:
+        return read(*_paths(config, site))[0].covers(host)
+    except ConfigError:
+        return True
+
+
 def watched(config: Config, site: Site) -> list[Path]:
     """Return the files that `pair` reads."""
     return [path for path in _paths(config, site) if path]
@@ -89,16 +91,7 @@ def pair(config: Config, site: Site) -> Pair:
     return read(*_paths(config, site))[0]
 
 
-def http_url() -> Problem:
-    """Return what to say of an address that begins with `http:`, where HTTPS is served."""
-    return Problem(
-        "hub.yaml hub.url", "begins with http://, but `https` has the service encrypted.", "Write https:// there."
-    )
-
-
 def _paths(config: Config, site: Site) -> tuple[Path, Path | None, Path | None]:
-    from hubwright.proxy.https.certificate import file_of
-
     key = file_of(config.key, site) if config.key else None
     passphrase = file_of(config.passphrase_file, site) if config.passphrase_file else None
     return file_of(config.certificate, site), key, passphrase

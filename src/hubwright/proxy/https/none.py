@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hubwright.errors import Problem
 from hubwright.fields import Site
+from hubwright.proxy.https.elsewhere import covers as covers
+from hubwright.proxy.https.elsewhere import pair as pair
+from hubwright.proxy.https.elsewhere import watched as watched
 from hubwright.proxy.serving import Serving, is_open
 
 NAME = "none"
@@ -47,13 +49,3 @@ def check(config: Config, site: Site) -> list[Problem]:
 def serving(config: Config, site: Site) -> Serving:
     """Return what Caddy is told."""
     return Serving()
-
-
-def watched(config: Config, site: Site) -> list[Path]:
-    """Return no file."""
-    return []
-
-
-def pair(config: Config, site: Site) -> None:
-    """Return no certificate."""
-    return None

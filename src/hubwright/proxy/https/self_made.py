@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hubwright.errors import Problem
-from hubwright.fields import Duration, Site, shown
-from hubwright.proxy.https.files import http_url
+from hubwright.fields import Site, shown
+from hubwright.proxy.https.encrypting import RedirectPort, Strict, plain_url
 from hubwright.proxy.serving import Serving, host_of, hsts_of, redirect_from
 
 if TYPE_CHECKING:
@@ -38,13 +38,8 @@ class Config(BaseModel):
         description="More names and addresses by which people come, besides that of `hub.url` or `hub.listen`.",
         examples=[["notebooks.lab", "10.0.0.5"]],
     )
-    redirect_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        default=None,
-        description="The port on which plain HTTP is sent on to HTTPS; `0` for none. "
-        "Without it 80 when `hub.listen` has port 443, else none.",
-        examples=[80],
-    )
-    hsts: Annotated[Duration, Field(le=2 * 365 * 86400)] = Field(
+    redirect_port: RedirectPort = None
+    hsts: Strict = Field(
         default=0.0,
         description="For how long browsers shall use HTTPS only (HSTS). "
         "Browsers that do not trust the authority are then locked out. Said on port 443 only.",
@@ -53,7 +48,7 @@ class Config(BaseModel):
 
 def check(config: Config, site: Site) -> list[Problem]:
     """Return what is wrong."""
-    return [] if site.public_url.startswith("https:") else [http_url()]
+    return plain_url(site)
 
 
 def serving(config: Config, site: Site) -> Serving:
@@ -64,6 +59,11 @@ def serving(config: Config, site: Site) -> Serving:
         hsts=hsts_of(site, config.hsts),
         authority=site.authority,
     )
+
+
+def covers(config: Config, site: Site, host: str) -> bool:
+    """Whether the certificate is made for `host`."""
+    return host in names(config, site)
 
 
 def watched(config: Config, site: Site) -> list[Path]:

@@ -41,11 +41,16 @@ def test_gpus_are_named_to_docker_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [["GPU-a", "GPU-a"], ["all"], ["/etc/shadow"], ["/dev/../etc/shadow"], ["GPU-a b"], [0], [""]]
+    "wrong",
+    [["GPU-a", "GPU-a"], ["all"], ["/etc/shadow"], ["/dev/../etc/shadow"], ["GPU-a b"], [-1], [""], [0, "0"], [True]],
 )
 def test_what_is_no_list_of_gpus_is_refused(wrong: list[object]) -> None:
     with pytest.raises(ValidationError):
         Config.model_validate({"kind": "docker", "gpus": wrong})
+
+
+def test_gpus_may_be_numbers() -> None:
+    assert Config.model_validate({"kind": "docker", "gpus": [0, "1"]}).gpus == ("0", "1")
 
 
 def test_a_server_without_a_reserve_weighs_less_than_one_with() -> None:

@@ -66,7 +66,7 @@ def test_an_extension_that_is_only_linked_is_not_shared(tmp_path: Path) -> None:
 
 
 def test_another_hook_is_asked_first(shared: Sharing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "SHARING", shared)
+    monkeypatch.setattr(sharing, "SHARING", shared)  # a fork server has one, of its own environment
 
     class Handler:
         class extensionapp:

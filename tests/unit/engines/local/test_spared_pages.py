@@ -78,7 +78,7 @@ def test_the_log_is_set_up_as_traitlets_does(own: dict[str, object]) -> None:
         from traitlets.config.application import Application
         from hubwright.engines.local import logs
 
-        class Ours(logs.PlainLog, Application):
+        class Ours(Application):
             pass
 
         class Theirs(Application):
@@ -117,3 +117,72 @@ def test_events_are_known_before_a_server_starts() -> None:
         """
     )
     assert told.split() == ["3", "True"]
+
+
+def test_notebook_shim_finds_the_same_names() -> None:
+    told = alone(
+        """
+        from jupyter_server.serverapp import ServerApp
+        from notebook_shim import nbserver
+        from notebook_shim.traits import NotebookAppTraits
+        from hubwright.engines.local import spared
+        theirs = nbserver.diff_members
+        spared.prepare()
+        assert nbserver.diff_members is spared.public_beside
+        old = NotebookAppTraits()
+        ours = spared.public_beside(ServerApp(), old)
+        print(len(ours), ours == theirs(ServerApp(), old))
+        """
+    )
+    number, same = told.split()
+    assert int(number) > 5
+    assert same == "True"
+
+
+def test_language_servers_are_looked_for_when_somebody_asks() -> None:
+    told = alone(
+        """
+        import asyncio, logging
+        from jupyter_lsp import serverextension
+        from jupyter_lsp.manager import LanguageServerManager
+        from jupyter_server.serverapp import ServerApp
+        from tornado.ioloop import IOLoop
+        from hubwright.engines.local import spared
+        spared.prepare()
+        async def main():
+            manager = serverextension.LanguageServerManager(node_roots=[])
+            app = ServerApp(log=logging.getLogger("lsp"))
+            app.io_loop, app.language_server_manager = IOLoop.current(), manager
+            await serverextension.initialize(app, "file:///tmp/documents")
+            before = dict(manager.all_language_servers)
+            assert await asyncio.gather(manager.ready(), manager.ready()) == [True, True]
+            plain = LanguageServerManager(node_roots=[])
+            plain.initialize()
+            print(len(before), len(plain.all_language_servers))
+            print(manager.all_language_servers == plain.all_language_servers)
+            print(manager.language_servers == plain.language_servers, manager.sessions.keys() == plain.sessions.keys())
+        asyncio.run(main())
+        """
+    )
+    before, known, *same = told.split()
+    assert before == "0" < known
+    assert same == ["True"] * 3
+
+
+def test_an_application_of_others_reads_its_command_line_as_before() -> None:
+    told = alone(
+        """
+        from jupyterlab.labapp import LabApp
+        from hubwright.engines.local import settings
+        theirs = LabApp()
+        theirs.parse_command_line(["--LabApp.dev_mode=True", "left"])
+        settings.adopt(LabApp)
+        ours = LabApp()
+        ours.parse_command_line(["--LabApp.dev_mode=True", "left"])
+        print(ours.dev_mode, ours.cli_config == theirs.cli_config, ours.extra_args == theirs.extra_args)
+        empty = LabApp()
+        empty.parse_command_line([])
+        print(empty.argv == [] == empty.extra_args)
+        """
+    )
+    assert told.split() == ["True"] * 4

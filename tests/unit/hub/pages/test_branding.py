@@ -1,6 +1,5 @@
 """Logo, message of the day and templates: each mistake in one sentence, and the message ends by itself."""
 
-import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -95,7 +94,7 @@ def test_a_message_ends_by_itself(site):
     assert branding.message({"text": "For ever", "until": None}, TODAY) == "For ever"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run ./test as root")
+@pytest.mark.root
 def test_what_the_hubs_account_may_not_read_is_said(site, tmp_path):
     shut = tmp_path / "shut"
     shut.mkdir(mode=0o700)

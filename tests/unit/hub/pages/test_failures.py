@@ -1,8 +1,9 @@
 """Of a start that failed the user reads the cause and the log's end, an admin also what the hub knows."""
 
-from types import SimpleNamespace
+import asyncio
 
-from jupyterhub.spawner import SpawnException
+from jupyterhub import orm
+from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
 from tornado.web import HTTPError
 
 from hubwright.hub.pages import failures
@@ -42,11 +43,13 @@ def test_timeouts_and_http_errors_have_words():
     assert failures.told(None) == failures.Failure("")
 
 
-def test_only_a_server_that_failed_has_a_failure():
-    error = SpawnException("No.", reason="x")
-    future = SimpleNamespace(exception=lambda: error)
-    failed = SimpleNamespace(active=False, _failed=True, _spawn_future=future)
-    found = failures.of(failed)
+async def test_only_a_server_that_failed_has_a_failure():
+    server = SimpleLocalProcessSpawner()
+    assert failures.of(server) is None
+    server._spawn_future = asyncio.Future()
+    server._spawn_future.set_exception(SpawnException("No.", reason="x"))
+    found = failures.of(server)
     assert found and found.cause == "No."
-    assert failures.of(SimpleNamespace(active=True, _failed=True, _spawn_future=future)) is None
-    assert failures.of(SimpleNamespace(name="a server of the database only")) is None
+    server._spawn_pending = True  # started again
+    assert failures.of(server) is None
+    assert failures.of(orm.Spawner(name="of the database only")) is None
