@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -67,9 +68,11 @@ def test_a_copied_cookie_is_worth_nothing_after_logout(world: World) -> None:
     assert world.notebook(world.alice).ask("GET", "api/status").status_code == 200  # a program's token is not a session
 
 
-def test_a_copied_cookie_is_worth_nothing_when_its_person_is_removed(world: World, account: type) -> None:
+def test_a_copied_cookie_is_worth_nothing_when_its_person_is_removed(
+    world: World, account: Callable[..., Account]
+) -> None:
     """At once: the hub's, and the server's with the server; a namesake who is added later is somebody else."""
-    person: Account = account()
+    person = account()
     browser = world.at_work(person)
     path = f"/user/{person.name}/api/contents"
     hub, server, token = cookies(browser, "/hub/home"), cookies(browser, path), world.hub.token(person.name)

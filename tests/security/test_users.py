@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_no_shell_configuration_is_evaluated_at_a_start(trapped: Callable[..., t
 
 def test_no_package_of_a_user_is_in_the_server(trapped: Callable[..., tuple[Account, Notebook, Path]]) -> None:
     """Isolate packages in a read-only environment: what lies in the home hides nothing that the server imports."""
-    library = f".local/lib/python{'.'.join(map(str, os.sys.version_info[:2]))}/site-packages"  # type: ignore[attr-defined]
+    library = f".local/lib/python{'.'.join(map(str, sys.version_info[:2]))}/site-packages"
     names = ("usercustomize.py", "sitecustomize.py", "jupyter_server.py", "jupyterhub.py", "tornado.py", "x.pth")
     traps = {f"{library}/{name}": PYTHON if name.endswith(".py") else f"import os; {PYTHON}" for name in names}
     traps |= {name: PYTHON for name in ("tornado.py", "json.py", "jupyter_server.py")}

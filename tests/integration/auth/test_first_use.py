@@ -87,11 +87,13 @@ def test_mistakes_are_told_and_the_link_still_works(hub):
 
 
 def test_a_used_tampered_expired_or_replaced_link_is_dead(hub):
-    first = hub.link("me")
-    assert hub.browser().claim(first, GOOD).status_code == 302
+    first, owner = hub.link("me"), hub.browser()
+    assert owner.claim(first, GOOD).status_code == 302
+    assert owner.who() == "me"
     replay = hub.browser().claim(first, "another password")
     assert (replay.status_code, "does not work" in told(replay)) == (403, True)
     replaced, newest = hub.link("me"), hub.link("me")
+    assert owner.who() is None, "whoever has the old password would stay"
     for dead in (replaced, newest | {"token": newest["token"][:-1] + "!"}, newest | {"user": "you"}, {}):
         page = hub.browser().claim(dead, "another password")
         assert (page.status_code, "does not work" in told(page)) == (403, True)

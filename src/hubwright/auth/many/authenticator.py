@@ -172,7 +172,8 @@ class ManyAuthenticator(OutsideAuthenticator):
         await super().add_user(user)
 
     async def delete_user(self, user: Any) -> None:
-        """Take somebody out, with the password that the hub has of him."""
-        if self.store is not None:
-            await asyncio.to_thread(self.store.forget, user.name)
+        """Take somebody out of every way; who is in by a Unix group that cannot be left stays, and that is told."""
+        own = [member for member in self.members.values() if not isinstance(member, OutsideAuthenticator)]
+        for member in sorted(own, key=lambda member: hasattr(member, "store")):  # a password is forgotten last
+            await member.delete_user(user)
         await super().delete_user(user)

@@ -19,13 +19,15 @@ from hubwright.config.load import Loaded
 from hubwright.engines.local.launch import RUNTIME
 from hubwright.errors import HubwrightError, MachineError, NotRunning, Refused
 from hubwright.fields import Site
-from hubwright.machine import systemd
+from hubwright.machine import systemd, wire
 from hubwright.machine.files import Owner, make_folder, write_atomically
 from hubwright.machine.mounts import unmount
 from hubwright.machine.place import SYSTEM_CONFIG, place
 
 COMMAND = Path("/usr/local/bin/hubwright")
 """So that an administrator need not know the environment."""
+_GRACE = 5.0
+"""Seconds that notebooks get to end when the service is taken away."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,7 @@ def install(found: Changes, site: Site, voice: Voice) -> Path | None:
     ground.check_environment(site)
     if found.restart and not systemd.is_active(KEEPER):
         _refuse_up(site)
-    kept = None
-    if found.write or found.remove or found.restart:
-        kept = _save(site, "install")
+    kept = _save(site, "install") if found.write or found.remove or found.restart else None
     for path, target in found.link.items():
         _link(path, target, voice)
     for path, text in found.write.items():
@@ -124,6 +124,8 @@ def uninstall(voice: Voice) -> Path | None:
         raise NotRunning("No service is installed here.", where=str(systemd.UNITS / MAIN))
     site = place(f"127.0.0.1:{found.port}", None, found.config, found.state)
     voice.wait("Stopping the service, notebooks included")
+    with suppress(HubwrightError):  # it does not run; or containers, which end with the keeper
+        wire.call(site.fork_socket, {"op": "stop_all", "grace": _GRACE}, timeout=_GRACE + 15)
     ours = sorted(_ours())
     systemd.systemctl("disable", "--now", "--quiet", MAIN, timeout=180)
     systemd.systemctl("stop", *(path.name for path in ours), timeout=180)

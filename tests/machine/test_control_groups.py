@@ -1,0 +1,43 @@
+"""Limits, reserves and what goes with them, on control groups of version 2 that systemd divides.
+
+The tests are those that run on this machine, whatever it has, run once more in a guest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from tests.machine.guest import Guest
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def machine(module_guest: Guest) -> Iterator[Guest]:
+    """A guest in which nothing of ours may be left after all tests."""
+    yield module_guest
+    left = module_guest.run("find /sys/fs/cgroup -name 'hubwright-*' -o -name 'hwt-*'; systemctl list-units -q 'h*-*'")
+    assert "hubwright-" not in left and "hwt-" not in left, left
+
+
+def passed(said: str) -> int:
+    """Return how many tests passed; none may have been skipped, or be expected to fail."""
+    found = re.fullmatch(r"(\d+) passed(, \d+ deselected)? in .*", said)
+    assert found, said
+    return int(found[1])
+
+
+def test_groups_hold_and_systemd_gives_and_takes_them(machine: Guest) -> None:
+    """What `machine` says of control groups, its units for notebooks included."""
+    said = machine.pytest("tests/unit/machine/test_cgroups.py", "tests/unit/machine/test_delegate.py", timeout=120)
+    assert passed(said) >= 17
+
+
+def test_a_kernel_that_cannot_merge_memory_is_told_apart(machine: Guest) -> None:
+    """Debian 12 has Linux 6.1; a process asks for merging since 6.4."""
+    code = "from pathlib import Path; from hubwright.machine import merging; merging.begin(Path('/root/record'))"
+    said = machine.run(f'python -c "{code}" 2>&1 | tail -n 1')
+    assert "needs Linux 6.4 with KSM" in said
+    assert machine.get("/sys/kernel/mm/ksm/run") == "0\n"
