@@ -35,6 +35,11 @@ def test_groups_hold_and_systemd_gives_and_takes_them(machine: Guest) -> None:
     assert passed(said) >= 17
 
 
+def test_a_server_is_held_to_its_limits(machine: Guest) -> None:
+    """A real service and its people: who goes past memory is ended and told, processors and processes are capped."""
+    assert passed(machine.pytest("tests/integration/local/test_limits.py", timeout=240)) >= 8
+
+
 def test_a_kernel_that_cannot_merge_memory_is_told_apart(machine: Guest) -> None:
     """Debian 12 has Linux 6.1; a process asks for merging since 6.4."""
     code = "from pathlib import Path; from hubwright.machine import merging; merging.begin(Path('/root/record'))"
