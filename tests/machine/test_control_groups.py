@@ -40,6 +40,12 @@ def test_a_server_is_held_to_its_limits(machine: Guest) -> None:
     assert passed(machine.pytest("tests/integration/local/test_limits.py", timeout=240)) >= 8
 
 
+def test_a_reserve_is_kept_under_pressure(machine: Guest) -> None:
+    """Memory and processors of who reserved, next to others who want everything."""
+    words = "kept_from_a_neighbour or reserved_processors"
+    assert passed(machine.pytest("tests/integration/local/test_profiles.py", "-k", words, timeout=240)) == 2
+
+
 def test_a_kernel_that_cannot_merge_memory_is_told_apart(machine: Guest) -> None:
     """Debian 12 has Linux 6.1; a process asks for merging since 6.4."""
     code = "from pathlib import Path; from hubwright.machine import merging; merging.begin(Path('/root/record'))"
