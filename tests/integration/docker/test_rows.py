@@ -51,7 +51,7 @@ ELSEWHERE = {
     4: [
         "integration/docker/test_containers.py::test_an_environment_and_its_kernel_in_the_home_work",
         "integration/docker/test_containers.py::test_a_home_that_is_missing_or_somebody_elses_is_named",
-        "integration/docker/test_sources.py",
+        "integration/docker/test_links_refused.py",
     ],
     5: [
         "integration/docker/test_survival_docker.py::test_changed_settings_make_a_container_anew",
