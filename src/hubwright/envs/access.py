@@ -7,10 +7,12 @@ import grp
 import os
 from pathlib import Path
 
+from hubwright.envs import trying
 from hubwright.errors import MachineError
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
 from hubwright.machine import acl
+from hubwright.machine.accounts import ensure_group
 
 
 def groups_of(config: KindConfig) -> tuple[str, ...] | None:
@@ -21,7 +23,7 @@ def groups_of(config: KindConfig) -> tuple[str, ...] | None:
 def let_in(name: str, config: KindConfig, site: Site) -> None:
     """Let in who may see an environment, its folder is made when it is not there; as often as one likes.
 
-    The hub's account is let in, too: it tries new versions.
+    The account that tries new versions is let in, too.
 
     Raises:
         MachineError: a group is unknown, or the file system keeps no ACLs.
@@ -39,7 +41,7 @@ def let_in(name: str, config: KindConfig, site: Site) -> None:
             where=f"environments.{name}.allow.groups",
             remedy="Make it, or name another.",
         ) from error
-    gids.append(grp.getgrnam(site.account).gr_gid)
+    gids.append(ensure_group(trying.ACCOUNT))
     try:
         os.setxattr(folder, acl.ACCESS, acl.pack(owner=7, group=0, other=0, groups=gids, named=5))
     except OSError as error:

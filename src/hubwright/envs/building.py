@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from hubwright.envs import Made, Tell, Wanted, environment_of
+from hubwright.envs import Made, Tell, Wanted, environment_of, trying
 from hubwright.envs.access import let_in
 from hubwright.envs.versions import Version, Versions
 from hubwright.errors import MachineError, Refused
@@ -58,10 +59,9 @@ def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
         MachineError: it could not be made, or its kernel does not work. What served before goes on serving.
     """
     versions = versions_of(name, site)
-    for folder in (site.environments.parent, site.environments):
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_folders(site)
     let_in(name, config, site)
-    with versions.lock():
+    with versions.lock(), _readable():
         lock = _locked(name, config, site)
         made_of = source(name, config, site)
         begun = versions.begin()
@@ -100,10 +100,29 @@ def roll_back(name: str, site: Site, number: int | None = None) -> Version:
 
 def write_lock(name: str, config: KindConfig, site: Site, tell: Tell) -> Path:
     """Write down every package of an environment with version and hash; return the file."""
+    make_folders(site)
     text = environment_of(config).lock(config, site, _cache(site), tell)
     path = lock_file(name, site)
-    write_atomically(path, f"{_MARK}{digest(config, site)}\n{text}", 0o644)
+    mode = site.config.stat().st_mode & 0o777 if site.config else 0o644  # it names the index as hub.yaml does
+    write_atomically(path, f"{_MARK}{digest(config, site)}\n{text}", mode)
     return path
+
+
+def make_folders(site: Site) -> None:
+    """Make the folder of all environments; what builds share in it is not for users, who may not see every package."""
+    for folder in (site.environments.parent, site.environments):
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _cache(site).mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Let everybody read what is made, whatever the caller's umask."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _cache(site: Site) -> Path:
@@ -138,10 +157,9 @@ def _locked(name: str, config: KindConfig, site: Site) -> str:
 def _prove(name: str, kernel: Path, made: Made, site: Site) -> None:
     """Run the kernel as an account without rights, with an empty home."""
     with tempfile.TemporaryDirectory(prefix="hubwright-env-") as home:
-        who: dict[str, Any] = {}
+        who = trying.identity()
         if site.privileged:
-            who = {"user": site.account, "group": site.account, "extra_groups": []}
-            shutil.chown(home, site.account, site.account)
+            shutil.chown(home, trying.ACCOUNT, trying.ACCOUNT)
         env = {"HOME": home, "PATH": os.defpath, "LANG": "C.UTF-8", "JUPYTER_RUNTIME_DIR": home}
         command = [sys.executable, "-I", "-m", "hubwright.envs.proving", str(kernel), *made.imports]
         try:

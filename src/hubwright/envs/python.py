@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipykernel.kernelspec import RESOURCES
+
+from hubwright.envs import trying
 from hubwright.errors import MachineError, printable
 
+_ENV = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 _ASK = """
 import json, sys, importlib.metadata as m
 told = {"version": "%d.%d.%d" % sys.version_info[:3], "home": sys.base_prefix, "base": sys._base_executable,
         "minor": "%d.%d" % sys.version_info[:2], "venv": sys.prefix != sys.base_prefix,
         "packages": {d.name: d.version for d in m.distributions()}}
 try:
-    import ipykernel.kernelspec as k
-    told["resources"] = k.RESOURCES
+    import ipykernel
 except ImportError as error:
     told["missing"] = str(error)
 print(json.dumps(told))
@@ -64,8 +67,6 @@ class Interpreter:
     minor: str
     base: str
     """The program that it is a virtual environment of, or itself."""
-    resources: Path
-    """ipykernel's own pictures."""
     packages: Mapping[str, str]
 
 
@@ -82,7 +83,7 @@ def ask(python: Path, where: str) -> Interpreter:
             where=where,
             remedy=f"Install it there: {python} -m pip install ipykernel.",
         )
-    return Interpreter(told["version"], told["minor"], told["base"], Path(told["resources"]), told["packages"])
+    return Interpreter(told["version"], told["minor"], told["base"], told["packages"])
 
 
 def modules_of(python: Path, packages: Sequence[str], where: str = "") -> list[str]:
@@ -92,11 +93,11 @@ def modules_of(python: Path, packages: Sequence[str], where: str = "") -> list[s
 
 
 def _say(python: Path, program: str, where: str, *words: str) -> Any:
-    """Return what a short program prints as JSON, run by a Python that nobody else has a say in."""
+    """Return what a short program prints as JSON; what the environment adds to it runs as an account without rights."""
     command = [str(python), "-I", "-c", program, *words]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, cwd="/", env={"LANG": "C.UTF-8"}
+            command, capture_output=True, text=True, timeout=60, check=False, cwd="/", env=_ENV, **trying.identity()
         )
         if done.returncode == 0:
             return json.loads(done.stdout)
@@ -141,7 +142,7 @@ def write_kernel(folder: Path, current: Path, name: str, display: str, prefix: P
         "metadata": {"debugger": True},
     }
     (folder / "kernel.json").write_text(json.dumps(spec, indent=1))
-    for picture in found.resources.glob("logo-*"):
+    for picture in Path(RESOURCES).glob("logo-*"):
         (folder / picture.name).write_bytes(picture.read_bytes())
     for path in folder.iterdir():
         path.chmod(0o755 if path == script else 0o644)

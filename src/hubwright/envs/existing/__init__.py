@@ -18,8 +18,9 @@ def check(config: Config, site: Site) -> list[Problem]:
     interpreter = Path(config.prefix) / "bin" / "python"
     if not interpreter.exists():
         return [Problem("prefix", f"{interpreter} does not exist.", "Name the folder whose bin has a python.")]
-    if site.privileged and (weakness := weak_component(Path(config.prefix))):
-        return [Problem("prefix", f"{config.prefix} cannot be shared: {weakness}.", severity="warning")]
+    if site.privileged and (weakness := weak_component(interpreter)):
+        remedy = "People find environments of their own in their homes by themselves; a shared one is root's."
+        return [Problem("prefix", f"{config.prefix} cannot be shared: {weakness}.", remedy)]
     return []
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hubwright.envs import Made, Tell, Wanted, python
 from hubwright.envs.uv.config import Config
 from hubwright.errors import ConfigError, MachineError, Problem, printable
 from hubwright.fields import Site
+from hubwright.machine.files import weak_component
 
 _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
@@ -33,6 +35,10 @@ def check(config: Config, site: Site) -> list[Problem]:
         sources(config, site)
     except ConfigError as error:
         found += error.problems
+    for setting in ("requirements", "find_links") if site.privileged else ():
+        named = getattr(config, setting)
+        if named and (weakness := weak_component(_beside(site, named))):
+            found.append(Problem(setting, f"{weakness}: whoever can change it decides what everybody runs."))
     return found
 
 
@@ -59,10 +65,23 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     run = _Uv(config, wanted.site, wanted.cache, where, tell)
     run("venv", "--python", config.python or sys.executable, "--prompt", wanted.name, str(prefix))
     listed = wanted.folder / _FILE
+    listed.touch(mode=0o600)  # it may hold the password of an index
     listed.write_text(wanted.lock or _listed(config, wanted.site))
     exact = ["--require-hashes"] if wanted.lock else []
     interpreter = prefix / "bin" / "python"
-    run("pip", "install", "--python", str(interpreter), "--compile-bytecode", "--requirements", str(listed), *exact)
+    if problems := check(config, wanted.site):
+        raise ConfigError([replace(one, where=f"{where}.{one.where}") for one in problems])
+    run(
+        "pip",
+        "install",
+        "--python",
+        str(interpreter),
+        "--compile-bytecode",
+        "--requirements",
+        str(listed),
+        *exact,
+        *run.flags,
+    )
     found = python.ask(interpreter, where)
     named = [re.split(r"[\s\[<>=!~;@(]", package, maxsplit=1)[0] for package in config.packages]
     imports = config.imports if config.imports is not None else python.modules_of(interpreter, named)
@@ -78,7 +97,9 @@ def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
         listed = Path(folder) / "requirements.in"
         listed.write_text(_listed(config, site))
         version = ["--python", config.python or sys.executable]
-        return run("pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", *version, str(listed))
+        return run(
+            "pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", *version, *run.flags, str(listed)
+        )
 
 
 def _listed(config: Config, site: Site) -> str:
@@ -104,12 +125,12 @@ class _Uv:
             "NO_COLOR": "1",
             "UV_SYSTEM_CERTS": "1",  # those of the machine, where an institute adds its own
         }
+        self.flags = [] if config.from_source else ["--no-build"]
         if config.index:
-            self.env["UV_DEFAULT_INDEX"] = config.index
+            self.env["UV_DEFAULT_INDEX"] = config.index  # not as a word: it may hold a password
         if config.find_links:
-            self.env |= {"UV_FIND_LINKS": str(_beside(site, config.find_links)), "UV_NO_INDEX": "1"}
-        if config.find_links and config.index:
-            del self.env["UV_NO_INDEX"]
+            self.flags += ["--find-links", str(_beside(site, config.find_links))]
+            self.flags += [] if config.index else ["--no-index"]
 
     def __call__(self, *words: str) -> str:
         """Run a command of uv to its end; return what it printed."""

@@ -46,6 +46,10 @@ class Config(Shared):
         description="A file of requirements beside `packages`, or in place of them; named from the folder of hub.yaml.",
         examples=["requirements.txt"],
     )
+    from_source: bool = Field(
+        default=False,
+        description="Whether packages that come only as source may be built. Their authors' programs then run as root.",
+    )
     imports: tuple[ModuleName, ...] | None = Field(
         default=None,
         description="The modules that a new version must be able to import before people get it; "

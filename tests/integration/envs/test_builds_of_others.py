@@ -1,0 +1,104 @@
+"""What an environment brings never runs as root or the hub, and what others may change is not shared."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hubwright.config.load import load
+from hubwright.envs import building, offering, python
+from hubwright.errors import ConfigError, MachineError
+from hubwright.machine.place import place
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of root's that everybody may enter, and the environments of a service there."""
+    made = Path(tempfile.mkdtemp(prefix="hwt-", dir="/var/lib"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(place("127.0.0.1:8000", None, made / "hub.yaml", None).environments, ignore_errors=True)
+    shutil.rmtree(made)
+
+
+def site_of(folder: Path, yaml: str):
+    (folder / "hub.yaml").write_text(yaml)
+    loaded = load(folder / "hub.yaml")
+    return loaded.hub.environments, place("127.0.0.1:8000", None, loaded.path, None)
+
+
+def test_what_an_environment_runs_at_its_start_runs_without_rights(folder):
+    prefix, open_to_all = folder / "venv", folder / "open"
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", str(prefix)], check=True)
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    line = f"import os, sys; open('{open_to_all}/' + str(os.getuid()), 'w').write(str(sys.stdin.isatty()))"
+    next(prefix.glob("lib/python3*/site-packages")).joinpath("evil.pth").write_text(line + "\n")
+    with pytest.raises(MachineError, match="has no ipykernel"):
+        python.ask(prefix / "bin" / "python", "environments.x")
+    assert {path.name for path in open_to_all.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+    assert pwd.getpwnam("hubwright-build").pw_uid != 0
+    assert os.getgrouplist("hubwright-build", pwd.getpwnam("hubwright-build").pw_gid) == [
+        pwd.getpwnam("hubwright-build").pw_gid
+    ]
+
+
+def test_an_environment_in_somebodys_home_is_not_shared(folder, account):
+    ada = account()
+    prefix = ada.home / "venv"
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", str(prefix)], check=True)
+    environments, site = site_of(folder, f"environments:\n  lab: {{kind: existing, prefix: {prefix}}}\n")
+    told = list(offering.check(environments, site))
+    assert [problem.severity for problem in told] == ["error"]
+    assert f"{prefix} cannot be shared: " in told[0].what
+    with pytest.raises(MachineError, match="cannot be shared"):
+        building.build("lab", environments["lab"], site, print)
+
+
+def test_requirements_that_others_may_change_are_not_built(folder, account):
+    listed = account().home / "requirements.txt"
+    listed.write_text("six\n")
+    environments, site = site_of(folder, f"environments:\n  lab: {{kind: uv, requirements: {listed}}}\n")
+    with pytest.raises(ConfigError, match="whoever can change it decides"):
+        building.build("lab", environments["lab"], site, print)
+
+
+def test_what_comes_only_as_source_is_not_built_unless_that_is_said(folder):
+    package = folder / "packages"
+    package.mkdir()
+    source = folder / "source"
+    source.mkdir()
+    (source / "setup.py").write_text(
+        "from setuptools import setup\nimport os\n"
+        f"open('{folder}/ran', 'w').close()\n"
+        "setup(name='onlysource', version='1.0', py_modules=['onlysource'])\n"
+    )
+    (source / "onlysource.py").write_text("")
+    subprocess.run(
+        ["tar", "-czf", str(package / "onlysource-1.0.tar.gz"), "--transform", "s,^source,onlysource-1.0,", "source"],
+        cwd=folder,
+        check=True,
+    )
+    environments, site = site_of(
+        folder,
+        f"environments:\n  lab: {{kind: uv, packages: [onlysource], index: 'https://pypi.org/simple', find_links: {package}}}\n",
+    )
+    with pytest.raises(MachineError, match="source"):
+        building.build("lab", environments["lab"], site, print)
+    assert not (folder / "ran").exists()
+
+
+def test_what_builds_share_is_roots_alone(folder):
+    _, site = site_of(folder, "hub: {}\n")
+    building.make_folders(site)
+    assert (site.environments / ".cache").stat().st_mode & 0o777 == 0o700
+    assert site.environments.stat().st_mode & 0o777 == 0o755
