@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from abc import ABCMeta, abstractmethod
+from dataclasses import replace
 from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
@@ -63,7 +64,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     room_timeout = Float(0, config=True, help="Seconds a start waits for room before it is refused.")
 
     enforces: ClassVar[frozenset[str]] = frozenset({"processes", "reserve"})
-    """What of `processes gpus disk reserve` this engine really holds, besides processors and memory."""
+    """What of `processes gpus disk reserve` this engine really holds, besides processors and memory; and `images`,
+    where servers are made from one."""
     grant: Grant | None = None
     """What this server was granted; None when it neither runs nor starts. Kept in the spawner's state."""
     choice: dict[str, Any] | None = None
@@ -164,7 +166,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         if (section := self.section) is None:
             return None
         groups = {*self._unix, *(group.name for group in self.user.groups)}
-        return resolve.entitlement(section, self.user.name, groups, self.most_servers)
+        allowed = resolve.entitlement(section, self.user.name, groups, self.most_servers)
+        return allowed if "images" in self.enforces else replace(allowed, images={})
 
     def machine(self) -> Machine:
         """Return what there is to be granted."""
@@ -196,7 +199,11 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         """
         if (allowed := self.entitlement()) is None:
             return self.without_profiles()
-        granted = resolve.grant(allowed, Request.parse(options), self.others(server), self.machine())
+        request = Request.parse(options)
+        if request.image is not None and "images" not in self.enforces:
+            what = "An image cannot be asked for: servers of this hub are no containers, and all have the same."
+            raise NotGranted(what, remedy="Leave the image out.", status=400)
+        granted = resolve.grant(allowed, request, self.others(server), self.machine())
         for name in ("gpus", "disk", "processes", "reserve"):
             if getattr(granted, name) and name not in self.enforces:
                 words = {"gpus": "hand out GPUs", "disk": "limit the disk of a server", "processes": "count processes"}

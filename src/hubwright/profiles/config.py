@@ -226,3 +226,8 @@ class Profiles(BaseModel):
     wait: Annotated[Duration, Field(ge=1, le=86400)] = Field(
         default=600.0, description="How long such a start waits before it is refused after all."
     )
+
+    def entries(self) -> dict[str, Entry]:
+        """Return every entry by the way to it: `default`, `groups.NAME`, `users.NAME`."""
+        found = {"default": self.default}
+        return found | {f"{kind}.{name}": e for kind in ("groups", "users") for name, e in getattr(self, kind).items()}

@@ -100,7 +100,7 @@ BAD: list[tuple[Any, int]] = [
     ({"memory": "4G"}, 403),
     ({"memory": 1.5}, 400),
     ({"cpu": "2"}, 400),
-    ({"image": "root:latest"}, 403),
+    ({"image": "root:latest"}, 400),
     ({"home": "/root"}, 403),
     ({"reserve": {"memory": "unlimited"}}, 400),
     ({"user_options": {"mem_limit": 0}}, 400),

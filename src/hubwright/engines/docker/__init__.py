@@ -56,10 +56,8 @@ def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Probl
     except ImportError:
         return []  # `check` says it
     found: list[Problem] = []
-    entries = {"default": profiles.default}
-    entries |= {f"{kind}.{name}": one for kind in ("groups", "users") for name, one in getattr(profiles, kind).items()}
     if site.privileged:
-        for name, entry in entries.items():
+        for name, entry in profiles.entries().items():
             found += sources.problems(entry.volumes or (), entry.home, f"{where}.{name}")
     many = len(capacity.gpus() if config.gpus is None else config.gpus)
     for name, size in profiles.sizes.items():

@@ -39,7 +39,7 @@ _Found = TypeVar("_Found")
 class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
     """Starts each server in a container as its Unix user; no call of one user waits for another's."""
 
-    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "gpus", "disk", "reserve"})
+    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "gpus", "disk", "reserve", "images"})
     engine = Dict(config=True, help="The engine section of hub.yaml, as JSON.")
     stop_grace = Float(10, config=True, help="Seconds a server has to end by itself before it is ended.")
     site_path = Unicode(config=True, help="The site.json of this service; $HUBWRIGHT_SITE by default.")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from hubwright.engines.local.config import Config
 from hubwright.errors import Problem
 from hubwright.fields import Site
-from hubwright.profiles.config import Profiles
+from hubwright.profiles.config import USERNAME, Profiles
 
 _NOT_HELD = {
     "gpu": "Leave it out; `kind: docker` gives each server GPUs of its own.",
     "disk": "Leave it out: people.quota limits what an account may fill; `kind: docker` limits each server.",
 }
 """What of a size a forked server cannot be held to, since it sees what its user's account may use; what else to do."""
+_HOME = f"/home/{USERNAME}"
+"""Where accounts have their homes, unless somebody moved them."""
 NAME = "local"
 USAGE = "hubwright.engines.local.usage"
 
@@ -50,7 +53,22 @@ def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Probl
     limits = cgroups.Limits(1, 1.0, 1 if counted else None)
     if missing := cgroups.find("hubwright").missing(limits):
         found.append(Problem("hub.yaml profiles", f"{missing}.", "Turn the controller on."))
-    return found
+    return [*found, *_without_effect(profiles)]
+
+
+def _without_effect(profiles: Profiles) -> Iterator[Problem]:
+    """Yield a warning each for what of `profiles` is about containers, and so does nothing here."""
+    where = "hub.yaml profiles"
+    if profiles.images:
+        what = "are for containers: with the local engine nobody is offered one, or may ask for one."
+        yield Problem(f"{where}.images", what, "Leave them out, or name what people need in environments.", "warning")
+    for name, entry in profiles.entries().items():
+        if entry.home not in (None, _HOME):
+            what = "is for containers: with the local engine everybody has the account's own home."
+            yield Problem(f"{where}.{name}.home", what, "Leave it out, or change the accounts' homes.", "warning")
+        if entry.volumes:
+            what = "are for containers: with the local engine people see the machine's folders where they are."
+            yield Problem(f"{where}.{name}.volumes", what, "Leave them out, or make links.", "warning")
 
 
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
