@@ -1,4 +1,4 @@
-"""Making somebody an admin, for the command line: JupyterHub's own API lets only admins do that, and no service."""
+"""Making somebody an admin and ending sessions, for the command line: JupyterHub's own API lets no service do that."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import Scope, needs_scope
 from jupyterhub.user import User
 from tornado.web import HTTPError
+
+from hubwright.auth.sessions import end_sessions
 
 
 def require_admin(handler: Any) -> None:
@@ -44,4 +46,21 @@ class AdminAPIHandler(APIHandler):
         self.set_status(204)
 
 
-ADMIN_HANDLER: tuple[str, Any] = (r"/api/hubwright/people/([^/]+)/admin", AdminAPIHandler)
+class SessionsAPIHandler(APIHandler):
+    """`/api/hubwright/people/NAME/sessions`."""
+
+    @needs_scope("admin:users")
+    async def delete(self, user_name: str) -> None:
+        """Log a person out in every browser, as after a changed password; who was never here has nothing to end."""
+        require_admin(self)
+        if (user := self.find_user(user_name)) is not None:
+            end_sessions(self.db, user)
+            self.log.info("%s ended the sessions of %s", self.current_user.name, user_name)
+        self.set_status(204)
+
+
+COMMAND_HANDLERS: list[tuple[str, Any]] = [
+    (r"/api/hubwright/people/([^/]+)/admin", AdminAPIHandler),
+    (r"/api/hubwright/people/([^/]+)/sessions", SessionsAPIHandler),
+]
+"""What the command line asks for besides JupyterHub's own API; every kind has it."""

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from hubwright.errors import MachineError
-from hubwright.machine.files import Owner, write_atomically
+from hubwright.machine.files import Owner, read_plain, write_atomically
 
 _PATIENCE = 10.0
 """Seconds to wait for the lock."""
+_LARGEST = 2**27
+"""Bytes of such a file: those of a hundred thousand people."""
 
 
 class Kept:
@@ -38,9 +40,8 @@ class Kept:
             MachineError: it is damaged, or no plain file.
         """
         try:
-            # root reads it too, and the hub's account owns it: no link or pipe in its place is followed
-            with open(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                found = json.loads(file.read())
+            # root reads it too, and the hub's account owns it: nothing put in its place is followed or waited for
+            found = json.loads(read_plain(self.path, _LARGEST))
             return {name: dict(found[name]) for name in self._sections}
         except FileNotFoundError:
             return {name: {} for name in self._sections}

@@ -188,7 +188,7 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator, metaclass=_Abs
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the way to the provider and back, and the command line's way to make an admin."""
-        from hubwright.auth.admins import ADMIN_HANDLER
+        from hubwright.auth.admins import COMMAND_HANDLERS
 
         self.begin(app)
-        return [*OAuthenticator.get_handlers(self, app), ADMIN_HANDLER]
+        return [*OAuthenticator.get_handlers(self, app), *COMMAND_HANDLERS]

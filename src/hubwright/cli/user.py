@@ -20,7 +20,7 @@ from hubwright.care.people.hub import SLOW, end_user
 from hubwright.care.people.plan import archive_and_remove, roster_of
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.config.load import Loaded
-from hubwright.errors import ConfigError, HubwrightError, Refused
+from hubwright.errors import ConfigError, HubwrightError, NotRunning, Refused
 from hubwright.fields import Site, check_user_name
 from hubwright.machine.policy import Policy, find_account, group_names
 from hubwright.people import accounts, archive
@@ -187,7 +187,7 @@ def passwd(
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
-    """Set a password: of the Unix account with `pam`, of the hub with `first_use`.
+    """Set a password: of the Unix account with `pam`, of the hub with `first_use`. It ends the person's sessions.
 
     [bold]Examples[/]
 
@@ -206,6 +206,10 @@ def passwd(
         password = typer.prompt(f"New password of {name}", hide_input=True, confirmation_prompt=True)
     people.set_password(loaded, site, name, password)
     print(f"The password of {name} is set.")
+    try:
+        HubApi(site).ask("DELETE", f"/hubwright/people/{quote(name, safe='')}/sessions")
+    except NotRunning:
+        print("The hub does not run: whoever is logged in stays so. To end that, set it again once the hub runs.")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -9,6 +10,7 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hubwright.errors import MachineError
 
@@ -63,6 +65,28 @@ def write_atomically(
             _sync_folder(path.parent)
     except OSError as error:
         raise MachineError(f"Cannot write {path}: {error.strerror}.", remedy=_remedy(error)) from error
+
+
+def open_plain(path: Path | str, *, folder: int | None = None) -> BinaryIO:
+    """Open a plain file where another account may have put something else: no link is followed, no pipe waited for.
+
+    `path` is looked for in the open `folder`, when one is given. Raises OSError; anything but a plain file is one.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, dir_fd=folder)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "Not a plain file", str(path))
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """Return what a plain file holds, opened as `open_plain` does; OSError when it is larger than `most` bytes."""
+    with open_plain(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
 
 
 def make_folder(path: Path, mode: int, owner: Owner | None = None) -> Path:

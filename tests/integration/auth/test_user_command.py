@@ -16,6 +16,7 @@ from hubwright.machine.policy import find_account, group_names
 
 pytestmark = pytest.mark.root
 GOOD = "correct horse"
+BETTER = "battery staple"
 
 
 YAML = """\
@@ -32,6 +33,11 @@ auth:
   admin_groups: [hwt-boss]
 """
 )
+
+
+def set_password(service, name, password):
+    command = service.command("user", "passwd", name, "--stdin")
+    return subprocess.run(command, input=f"{password}\n", capture_output=True, text=True, timeout=60)
 
 
 def test_people_come_and_go_by_the_command(service, names, account):
@@ -73,9 +79,20 @@ def test_people_come_and_go_by_the_command(service, names, account):
         }
         assert "has a password" in service.cli("user", "list").stdout
         assert service.cli("user", "link", person).stdout.startswith(service.url)
-        assert browser.login(person, GOOD).status_code == 403
+        assert browser.login(person, GOOD).status_code == 403  # the new link took it
+        link = dict(httpx.URL(service.cli("user", "link", person).stdout.strip()).params)
+        assert browser.claim(link, GOOD).status_code == 302
 
         service.start(person)
+        assert browser.who() == person
+        done = set_password(service, person, BETTER)
+        assert (done.returncode, done.stdout) == (0, f"The password of {person} is set.\n"), done.stderr
+        assert browser.who() is None, "the session from before the new password"
+        assert service.listed() != [], "a server goes on"
+        browser.client.cookies.clear()
+        assert browser.login(person, GOOD).status_code == 403
+        assert browser.login(person, BETTER).status_code == 302
+        assert browser.who() == person
         assert service.cli("user", "remove", person, check=False).returncode != 0
         service.cli("user", "remove", person, "--yes")
         assert service.api("GET", f"/users/{person}").status_code == 404
@@ -83,6 +100,8 @@ def test_people_come_and_go_by_the_command(service, names, account):
         assert "hubwright-users" not in group_names(find_account(person))
         assert Path(find_account(person).pw_dir).is_dir()
         assert service.cli("user", "remove", person, "--yes", check=False).returncode == 77
+        service.down()
+        assert "stays so" in set_password(service, admin, BETTER).stdout, "the hub does not run"
     finally:
         browser.client.close()
         service.clean()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hubwright.errors import MachineError
-from hubwright.machine.files import Owner, make_folder, weak_component, write_atomically
+from hubwright.machine.files import Owner, make_folder, open_plain, read_plain, weak_component, write_atomically
 
 
 def test_a_written_file_has_exactly_the_mode_asked_for(tmp_path):
@@ -102,3 +102,23 @@ def test_the_weak_component_of_a_path_is_named(tmp_path):
     shared = Path("/tmp/does-not-exist-yet")
     assert "can be written by others" in weak_component(shared)
     assert weak_component(shared, sticky_is_fine=True) == ""
+
+
+def test_nothing_but_a_plain_file_is_read_and_only_so_much(tmp_path):
+    """A pipe would be waited for, a link leads elsewhere, and what has no end fills the memory."""
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"12345678")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    assert read_plain(plain, 8) == b"12345678"
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with open_plain("plain", folder=folder) as file:
+            assert file.read() == b"12345678"
+        for name in ("pipe", "link", "."):
+            with pytest.raises(OSError, match="Not a plain file|symbolic links"):
+                open_plain(name, folder=folder)
+    finally:
+        os.close(folder)
+    with pytest.raises(OSError, match="too large"):
+        read_plain(plain, 7)

@@ -13,7 +13,7 @@ from jupyterhub.roles import assign_default_roles
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError, authenticated
 
-from hubwright.auth.admins import ADMIN_HANDLER, require_admin
+from hubwright.auth.admins import COMMAND_HANDLERS, require_admin
 from hubwright.auth.first_use.store import password_problem
 from hubwright.auth.login import TellingLoginHandler, WayHandler
 from hubwright.auth.sessions import end_sessions
@@ -223,5 +223,5 @@ HANDLERS: list[tuple[str, Any]] = [
     (r"/claim-link/([^/]+)", NewLinkHandler),
     (r"/api/hubwright/people", PeopleAPIHandler),
     (r"/api/hubwright/people/([^/]+)/link", NewLinkAPIHandler),
-    ADMIN_HANDLER,
+    *COMMAND_HANDLERS,
 ]

@@ -72,7 +72,7 @@ class DirectoryAuthenticator(OutsideAuthenticator):
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the login form, and the command line's way to make an admin."""
-        from hubwright.auth.admins import ADMIN_HANDLER
+        from hubwright.auth.admins import COMMAND_HANDLERS
 
         self.begin(app)
-        return [("/login", TellingLoginHandler), ADMIN_HANDLER]
+        return [("/login", TellingLoginHandler), *COMMAND_HANDLERS]

@@ -10,7 +10,7 @@ from traitlets import Dict, List, Unicode
 from traitlets.utils.importstring import import_item
 
 from hubwright.auth import names
-from hubwright.auth.admins import ADMIN_HANDLER
+from hubwright.auth.admins import COMMAND_HANDLERS
 from hubwright.auth.identities import Known
 from hubwright.auth.many.page import ChoiceHandler, form_of, page
 from hubwright.auth.outside import OutsideAuthenticator
@@ -68,10 +68,10 @@ class ManyAuthenticator(OutsideAuthenticator):
         for problem in self.identities.follow(self.links):
             self.log.error("%s", problem)
         self.begin(app)
-        found: list[tuple[str, Any]] = [("/login", ChoiceHandler), ADMIN_HANDLER]
+        found: list[tuple[str, Any]] = [("/login", ChoiceHandler), *COMMAND_HANDLERS]
         for name, member in self.members.items():
             for path, handler in member.get_handlers(app):
-                if path != "/logout" and (path, handler) != ADMIN_HANDLER:
+                if path != "/logout" and (path, handler) not in COMMAND_HANDLERS:
                     bound = type(handler.__name__, (handler,), {"bound": member})
                     found.append((f"{path}/{name}" if path in _PER_WAY else path, bound))
         return found

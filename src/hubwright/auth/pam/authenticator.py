@@ -104,9 +104,9 @@ class HelperPAMAuthenticator(AccountAuthenticator):
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
         """Return the login form, and the command line's way to make an admin."""
-        from hubwright.auth.admins import ADMIN_HANDLER
+        from hubwright.auth.admins import COMMAND_HANDLERS
 
-        return [("/login", TellingLoginHandler), ADMIN_HANDLER]
+        return [("/login", TellingLoginHandler), *COMMAND_HANDLERS]
 
     def _allows(self, name: str, groups: list[str]) -> bool:
         if not self.account_socket:

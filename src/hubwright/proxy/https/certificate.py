@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import Site
-from hubwright.machine.files import Owner, write_atomically
+from hubwright.machine.files import Owner, read_plain, write_atomically
 from hubwright.proxy.serving import host_of
 
 AHEAD = timedelta(days=30)
@@ -146,12 +146,16 @@ def deployed(site: Site) -> Pair | None:
 
 
 def fetched(site: Site) -> Pair | None:
-    """Return what Caddy got by ACME for the public address; None when there is nothing, or nothing to be read."""
+    """Return what Caddy got by ACME for the public address; None when there is no certificate, or none to be read.
+
+    Caddy runs as the hub's account, which may put there what it likes.
+    """
     host = host_of(site.public_url)
     for path in sorted(site.acme.glob(f"certificates/*/{host}/{host}.crt")):
         try:
-            return Pair(path.read_bytes(), b"")
-        except OSError:
+            found = Pair(read_plain(path, _LARGEST), b"")
+            return found if found.leaf else None
+        except (OSError, ValueError):
             return None
     return None
 
