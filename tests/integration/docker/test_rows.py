@@ -70,8 +70,16 @@ ELSEWHERE = {
         "integration/docker/test_pulling.py",
     ],
     8: ["integration/docker/test_limits_hold.py::test_all_containers_together_have_a_cap"],
-    9: ["integration/test_https.py", "integration/test_behind_proxy.py::test_a_person_works_through_it"],
-    10: ["unit/hub/pages/test_branding.py", "integration/auth/test_user_command.py"],
+    9: [
+        "integration/test_https.py",
+        "integration/test_behind_proxy.py::test_a_person_works_through_it",
+        "integration/test_behind_proxy.py::test_a_tunnel_is_a_unit_that_systemd_takes",
+    ],
+    10: [
+        "unit/hub/pages/test_branding.py",
+        "integration/auth/test_user_command.py",
+        "machine/inside_service.py::test_an_upgrade_keeps_notebooks",
+    ],
 }
 
 
