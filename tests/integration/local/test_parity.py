@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,19 @@ print(json.dumps({
     "session": os.getsid(0) == os.getpid(), "nice": os.nice(0),
 }, default=str))
 """
+
+DRAWN = """
+import random, uuid, numpy, multiprocessing, tempfile
+print([
+    random.random(), numpy.random.rand(), numpy.random.default_rng().random(), str(uuid.uuid4()),
+    multiprocessing.current_process().authkey.hex(), tempfile.mktemp(),
+])
+"""
+
+
+@pytest.fixture(scope="module")
+def stranger(module_account: Callable[..., Account]) -> Account:
+    return module_account()
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +126,16 @@ def test_the_kernel_was_forked_and_the_other_executed(notebook: Notebook, person
 
 def test_two_kernels_draw_different_random_numbers(notebook: Notebook) -> None:
     """Python's, numpy's old and new generator, uuid, and the key of multiprocessing."""
-    code = (
-        "import random, uuid, numpy, multiprocessing, tempfile\n"
-        "print([random.random(), numpy.random.rand(), numpy.random.default_rng().random(), str(uuid.uuid4()),"
-        " multiprocessing.current_process().authkey.hex(), tempfile.mktemp()])"
-    )
-    one, two = (eval(notebook.kernel().run(code)) for _ in range(2))
+    one, two = (eval(notebook.kernel().run(DRAWN)) for _ in range(2))
     assert all(a != b for a, b in zip(one, two, strict=True))
+
+
+def test_kernels_of_two_users_draw_different_random_numbers(notebook: Notebook, stranger: Account) -> None:
+    """Both come from the one process that has imported everything."""
+    two = notebook.service.start(stranger.name)
+    one, other = (eval(each.kernel().run(DRAWN)) for each in (notebook, two))
+    notebook.service.stop(stranger.name)
+    assert all(a != b for a, b in zip(one, other, strict=True))
 
 
 def test_blas_has_its_threads_again(notebook: Notebook) -> None:
@@ -143,6 +160,42 @@ def test_pip_behaves_the_same(notebook: Notebook) -> None:
     seen = [notebook.kernel(name).run("%pip --version").split(" from ")[1] for name in ("python3", "executed")]
     assert seen[0] == seen[1]
     assert str(PREFIX) in seen[0]
+
+
+def wheel(folder: Path) -> Path:
+    """Write a package of one module into a folder, as pip takes it."""
+    made, about = folder / "hwt_tiny-1.0-py3-none-any.whl", "hwt_tiny-1.0.dist-info"
+    files = {
+        "hwt_tiny.py": "ANSWER = 42\n",
+        f"{about}/METADATA": "Metadata-Version: 2.1\nName: hwt-tiny\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        archive.writestr(f"{about}/RECORD", "".join(f"{name},,\n" for name in (*files, f"{about}/RECORD")))
+    made.chmod(0o644)
+    return made
+
+
+def test_pip_installs_to_the_same_place(notebook: Notebook, person: Account) -> None:
+    """With `--user`, which an environment may refuse, the same answer; what was installed is the same import."""
+    package, seen = wheel(person.home), []
+    for name in ("python3", "executed"):
+        kernel = notebook.kernel(name)
+        user = kernel.run(f"%pip install --no-index --user {package}")
+        there = kernel.run(
+            "import importlib\ntry: print(importlib.import_module('hwt_tiny').__file__)\nexcept ImportError as e: print(e)"
+        )
+        kernel.run("%pip uninstall --yes hwt_tiny")
+        own = kernel.run(f"%pip install --no-index --target {person.home}/{name} {package}")
+        assert "Successfully installed hwt-tiny-1.0" in own
+        code = f"import sys; sys.path.insert(0, '{person.home}/{name}'); sys.modules.pop('hwt_tiny', None)\nimport hwt_tiny; print(hwt_tiny.ANSWER, hwt_tiny.__file__)"
+        assert kernel.run(code).split() == ["42", f"{person.home}/{name}/hwt_tiny.py"]
+        seen.append((user, there))
+    assert seen[0] == seen[1]
+    refused = "User site-packages are not visible in this virtualenv"
+    assert refused in seen[0][0] or seen[0][1].startswith(str(person.home))
 
 
 def test_interrupt_reaches_a_forked_kernel(notebook: Notebook) -> None:
