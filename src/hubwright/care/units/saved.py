@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import os
 import stat
 import subprocess
@@ -12,15 +12,18 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from hubwright.errors import MachineError
 from hubwright.fields import Site
-from hubwright.machine.files import Owner, make_folder
+from hubwright.machine.files import Owner, make_folder, open_plain
 from hubwright.people.archive import FOLDER as HOMES
 
 FOLDER = Path("/var/backups/hubwright")
 LEFT_OUT = ("logs", "static", HOMES)
 """Folders of the state that are not packed: they are rebuilt, or stay where they are (archives of homes)."""
+_LARGEST = 2**36
+"""Bytes of one file; a larger one, which may be all holes, would be packed for hours."""
 _DATABASE = ".sqlite"
 _BESIDE = (".sqlite-wal", ".sqlite-shm", ".sqlite-journal")
 _COPY = """\
@@ -47,7 +50,11 @@ def save(site: Site, files: Iterable[Path], why: str) -> Path:
         try:
             with whole.open("xb") as out, tarfile.open(fileobj=out, mode="w:gz", compresslevel=3) as archive:
                 for path in files:
-                    _add(archive, path.name, os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY), path, whole=True)
+                    beside = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                    try:
+                        _add(archive, path.name, beside, path)
+                    finally:
+                        os.close(beside)
                 _add_state(archive, site)
                 archive.close()
                 out.flush()
@@ -73,35 +80,60 @@ def _add_state(archive: tarfile.TarFile, site: Site) -> None:
         member.uid, member.gid = found.st_uid, found.st_gid
         archive.addfile(member)
         for name in names:
-            if name.endswith(_DATABASE):
+            if name.endswith(_BESIDE):
+                continue
+            if name.endswith(_DATABASE) and stat.S_ISREG(_mode(name, descriptor)):
                 _add_database(archive, site, here / name)
-            elif not name.endswith(_BESIDE):
+            else:
                 _add(archive, name, descriptor, here / name)
 
 
-def _add(archive: tarfile.TarFile, name: str, folder: int, path: Path, *, whole: bool = False) -> None:
+def _add(archive: tarfile.TarFile, name: str, folder: int, path: Path) -> None:
     """Add a file, or the link that it is; no link is followed, since the hub's account may write in the state.
 
-    `whole` closes `folder`.
+    What is neither, a pipe or a socket, is left out.
     """
     try:
-        try:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-        except OSError:
-            if stat.S_ISLNK(os.lstat(path).st_mode):
-                link = tarfile.TarInfo(str(path).lstrip("/"))
-                link.type, link.linkname = tarfile.SYMTYPE, str(path.readlink())
-                archive.addfile(link)
-            return
-        with os.fdopen(descriptor, "rb") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                data = file.read()
-                member = archive.gettarinfo(arcname=str(path).lstrip("/"), fileobj=file)
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
-    finally:
-        if whole:
-            os.close(folder)
+        file = open_plain(name, folder=folder)
+    except OSError:
+        mode = _mode(name, folder)
+        if stat.S_ISLNK(mode):
+            link = tarfile.TarInfo(str(path).lstrip("/"))
+            link.type, link.linkname = tarfile.SYMTYPE, os.readlink(name, dir_fd=folder)
+            archive.addfile(link)
+        elif stat.S_ISREG(mode):
+            raise
+        return
+    with file:
+        _add_open(archive, file, path)
+
+
+def _add_open(archive: tarfile.TarFile, file: BinaryIO, path: Path) -> None:
+    """Add what is open as `path`, a file of its own also when it has more names (`tarfile` would make that a link)."""
+    size = os.fstat(file.fileno()).st_size
+    if size > _LARGEST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    member = archive.gettarinfo(arcname=str(path).lstrip("/"), fileobj=file)
+    member.type, member.linkname, member.size = tarfile.REGTYPE, "", size
+    archive.addfile(member, cast(BinaryIO, _Announced(file)))
+
+
+class _Announced:
+    """A file that gives as much as is asked for, with zeros at its end: its owner may shorten it meanwhile."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, count: int) -> bytes:
+        return self._file.read(count).ljust(count, b"\0")
+
+
+def _mode(name: str, folder: int) -> int:
+    """Return type and mode of what has this name; 0 when it is gone."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return 0
 
 
 def _add_database(archive: tarfile.TarFile, site: Site, path: Path) -> None:
@@ -115,6 +147,5 @@ def _add_database(archive: tarfile.TarFile, site: Site, path: Path) -> None:
             command, user=owner.uid, group=owner.gid, extra_groups=[], umask=0o077, cwd="/", timeout=600, check=True,
             capture_output=True,
         )  # fmt: skip
-        member = archive.gettarinfo(str(copy), arcname=str(path).lstrip("/"))
-        with os.fdopen(os.open(copy, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-            archive.addfile(member, file)
+        with open_plain(copy) as file:
+            _add_open(archive, file, path)
