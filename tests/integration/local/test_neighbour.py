@@ -11,12 +11,14 @@ import stat
 import subprocess
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from tests.conftest import Account
-from tests.running import Died, Kernel, Service
+from tests.conftest import Account, wait_until
+from tests.running import PREFIX, Died, Kernel, Service, frozen
 
 from hubwright.care.watch import read_ledger
 from hubwright.fields import server_key
@@ -45,10 +47,10 @@ def kernel(service: Callable[..., Service], alice: Account, mallory: Account) ->
     return kernel
 
 
-def as_user(account: Account, code: str, *words: str) -> Any:
+def as_user(account: Account, code: str, *words: str, python: str = "/usr/bin/python3") -> Any:
     """Run Python as that user, in a shell's place, and return the JSON it prints."""
     done = subprocess.run(
-        ["/usr/bin/python3", "-c", textwrap.dedent(code), *words],
+        [python, "-c", textwrap.dedent(code), *words],
         user=account.uid,
         group=account.gid,
         extra_groups=os.getgrouplist(account.name, account.gid),
@@ -79,6 +81,34 @@ def test_he_cannot_connect_to_any_socket_of_the_service(kernel: Kernel, mallory:
         print(json.dumps(got))
     """
     assert as_user(mallory, code, *sockets) == []
+
+
+def test_he_cannot_connect_to_what_she_or_the_service_listens_on(
+    kernel: Kernel, alice: Account, mallory: Account
+) -> None:
+    """Every Unix socket that the kernel says one of these processes listens on, with a path or without; her channels."""
+    service = kernel.notebook.service
+    pids = {pid for pid in _tree(service.process.pid if service.process else 0) if _uid(_proc(pid)) != mallory.uid}
+    pids |= {int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _uid(entry) == alice.uid}
+    listening = _unix_listeners(pids)
+    channels = [str(one) for one in (service.site.servers / server_key(alice.name, "") / "r").glob("kernel-*-ipc-*")]
+    assert len(channels) >= 5 and set(channels) <= set(listening)
+    assert {"hub.sock", "fork.sock", "start.sock", "account.sock"} <= {Path(one).name for one in listening}
+    paths = [one for one in listening if one != str(service.site.api_socket)]
+    code = """
+        import json, socket, sys
+        got = []
+        for path in sys.argv[1:]:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_UNIX, kind) as one:
+                    try:
+                        one.connect(path.replace("@", "\\0") if path.startswith("@") else path)
+                        got.append(path)
+                    except OSError:
+                        pass
+        print(json.dumps(got))
+    """
+    assert as_user(mallory, code, *paths) == []
 
 
 def test_he_cannot_enter_her_folders(kernel: Kernel, alice: Account, mallory: Account) -> None:
@@ -401,12 +431,136 @@ def test_a_dead_servers_address_cannot_be_taken(kernel: Kernel, mallory: Account
     assert as_user(mallory, code, *map(str, taken)) == []
 
 
-def test_a_reused_pid_is_not_taken_for_a_server(kernel: Kernel, mallory: Account) -> None:
-    """The fork server knows its servers by pid and start time: a record with another start time is not adopted."""
-    real = Process.of(kernel.notebook.pid)
-    assert real
-    assert not Process(real.pid, real.started - 1).alive()
-    assert not Process(real.pid, real.started - 1).signal(0)
+def test_nor_while_its_route_is_still_there(
+    kernel: Kernel, module_account: Callable[..., Account], mallory: Account
+) -> None:
+    """The hub is held up, so that Caddy goes on to send people to a server that was killed."""
+    service, owner = kernel.notebook.service, module_account()
+    victim = service.start(owner.name)
+    place, died = service.site.servers / server_key(owner.name, ""), Process.of(victim.pid)
+    assert died and victim.ask("GET", "api").status_code == 200
+    code = """
+        import json, os, socket, sys
+        place, got = sys.argv[1], []
+        for name, attempt in {
+            "bound": lambda: socket.socket(socket.AF_UNIX).bind(place + "/http.sock"),
+            "made the folder": lambda: os.mkdir(place),
+            "linked the folder": lambda: os.symlink("/tmp", place),
+            "linked": lambda: os.symlink("/tmp/x.sock", place + "/http.sock"),
+            "removed": lambda: os.unlink(place + "/http.sock"),
+            "moved": lambda: os.rename(place, place + "x"),
+        }.items():
+            try:
+                attempt()
+                got.append(name)
+            except OSError:
+                pass
+        print(json.dumps(got))
+    """
+    with frozen(service.part("hub")):
+        died.signal(signal.SIGKILL)
+        assert died.wait(20)
+        for _ in range(2):  # its folder is there, or not any more
+            assert _routes_of(service, owner.name), "Caddy still leads there"
+            assert as_user(mallory, code, str(place)) == []
+            answer = httpx.get(f"{service.url}{victim.base}api", timeout=20)
+            assert answer.status_code >= 500, answer.text
+            wait_until(lambda: not place.exists(), 20)
+    wait_until(lambda: not service.server(owner.name) and not _routes_of(service, owner.name), 40)
+
+
+CAREFUL = """
+import signal, time
+for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, lambda number, _: print(number, flush=True))
+print("ready", flush=True)
+while True: time.sleep(60)
+"""
+
+
+def test_a_reused_pid_is_not_taken_for_a_server(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    """A record with Mallory's pid and another start time: a fork server that is started again leaves him alone."""
+    service = kernel.notebook.service
+    key, before = server_key(alice.name, "gone"), service.part("fork-server")
+    words = json.loads((service.site.servers / server_key(alice.name, "") / "server.json").read_text())
+    argv = ["/usr/bin/python3", "-c", CAREFUL]
+    with subprocess.Popen(argv, user=mallory.uid, group=mallory.gid, extra_groups=[], stdout=subprocess.PIPE) as his:
+        try:
+            assert his.stdout and his.stdout.readline() == b"ready\n"
+            real = Process.of(his.pid)
+            assert real
+            group = words["group"].replace(server_key(alice.name, ""), key)
+            words |= {"server": "gone", "pid": real.pid, "started": real.started - 1, "group": group}
+            (service.site.servers / key).mkdir(mode=0o711)
+            (service.site.servers / key / "server.json").write_text(json.dumps(words))
+            os.kill(before, signal.SIGKILL)
+            wait_until(lambda: service.part("fork-server") not in (0, before), 40)
+            assert sorted(one["user"] for one in service.listed() if one["server"] == "gone") == []
+            assert {one["user"] for one in service.listed()} >= {alice.name, mallory.name}
+            wait_until(lambda: not (service.site.servers / key).exists(), 20)
+            assert real.alive() and real.signal(0)
+            assert not Process(real.pid, real.started - 1).signal(signal.SIGTERM)
+            os.set_blocking(his.stdout.fileno(), False)
+            assert his.stdout.read() is None, "no signal reached him"
+        finally:
+            his.kill()
+
+
+def test_an_executed_kernels_port_takes_nothing_from_him(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    """A kernel that is executed opens a port of loopback for what its subprocesses print; it knows them by a secret."""
+    folder = alice.home / ".local/share/jupyter/kernels/executed"
+    folder.mkdir(parents=True)
+    spec = {"argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "Executed"}
+    (folder / "kernel.json").write_text(json.dumps({**spec, "language": "python"}))
+    subprocess.run(["chown", "-R", f"{alice.uid}:{alice.gid}", str(alice.home / ".local")], check=True)
+    executed = kernel.notebook.kernel("executed")
+    pid = int(executed.run("import os; print(os.getpid())"))
+    pids = {int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _uid(entry) == alice.uid}
+    ports = _tcp_listeners(pids)
+    assert pid in pids and ports, "there is something to try"
+    code = """
+        import json, os, socket, sys, zmq
+        context, reached = zmq.Context(), []
+        for port in map(int, sys.argv[1:]):
+            for garbage in (b"", b"\\n", b"GET / HTTP/1.0\\r\\n\\r\\n", os.urandom(100_000)):
+                with socket.create_connection(("127.0.0.1", port), 10) as one:
+                    reached.append(port)
+                    try:
+                        one.sendall(garbage)
+                    except OSError:
+                        pass
+            for secret in (b"", os.urandom(16), b"0" * 16):
+                header = json.dumps({"msg_type": "stream", "msg_id": "x", "session": "x", "username": "x",
+                                     "version": "5.3", "date": "2026-01-01T00:00:00Z"}).encode()
+                content = json.dumps({"name": "stdout", "text": "forged-by-mallory"}).encode()
+                with context.socket(zmq.PUSH) as push:
+                    push.linger = 3000
+                    push.connect(f"tcp://127.0.0.1:{port}")
+                    push.send_multipart([secret, b"stream", b"<IDS|MSG>", b"", header, b"{}", b"{}", content])
+        context.term()
+        print(json.dumps(sorted(set(reached))))
+    """
+    assert as_user(mallory, code, *map(str, sorted(ports)), python=str(PREFIX / "bin" / "python")) == sorted(ports)
+    heard: list[dict[str, Any]] = []
+    for message in executed.messages(executed.send("import time; time.sleep(1); print('hers')")):
+        heard.append(message)
+        if message["msg_type"] == "execute_reply":
+            break
+    streams = [(one["content"]["name"], one["content"]["text"]) for one in heard if one["msg_type"] == "stream"]
+    assert [text for name, text in streams if name == "stdout"] == ["hers\n"]
+    # ipykernel shows its own complaint of each to her, with what it was sent; nothing is taken for output or obeyed
+    lines = "".join(text for name, text in streams if name == "stderr").splitlines()
+    assert [line for line in lines if not line.startswith("Bad pipe message:")] == []
+    assert int(executed.run("print(os.getpid())")) == pid
+    assert kernel.run("1 + 1") == "2"
+
+
+def _routes_of(service: Service, user: str) -> list[Path]:
+    return [path for path in (service.run / "routes").rglob("*") if user in str(path)]
+
+
+def _proc(pid: int) -> Path:
+    return Path(f"/proc/{pid}")
 
 
 def _uid(path: Path) -> int:
@@ -450,23 +604,36 @@ def _tree(pid: int) -> set[int]:
 
 
 def _tcp_listeners(pids: set[int]) -> set[int]:
-    inodes = {}
+    """Return the TCP ports that these processes listen on."""
+    ports = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             words = line.split()
             if words[3] == "0A":
-                inodes[words[9]] = int(words[1].split(":")[1], 16)
-    ports = set()
+                ports[words[9]] = int(words[1].split(":")[1], 16)
+    return {ports[inode] for inode in _sockets(pids) if inode in ports}
+
+
+def _unix_listeners(pids: set[int]) -> list[str]:
+    """Return the paths of the Unix sockets that these processes listen on; an abstract one begins with `@`."""
+    paths = {}
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        words = line.split(maxsplit=7)
+        if len(words) == 8 and int(words[3], 16) & 0x10000:
+            paths[words[6]] = words[7]
+    return sorted({paths[inode] for inode in _sockets(pids) if inode in paths})
+
+
+def _sockets(pids: set[int]) -> set[str]:
+    """Return the inodes of the sockets that these processes hold."""
+    found = set()
     for pid in pids:
         try:
             entries = list(Path(f"/proc/{pid}/fd").iterdir())
         except OSError:
             continue
         for entry in entries:
-            try:
+            with suppress(OSError):
                 target = os.readlink(entry)
-            except OSError:
-                continue
-            if target.startswith("socket:[") and target[8:-1] in inodes:
-                ports.add(inodes[target[8:-1]])
-    return ports
+                found |= {target[8:-1]} if target.startswith("socket:[") else set()
+    return found
