@@ -93,3 +93,20 @@ def test_a_file_of_holes_fills_neither_memory_nor_disk(site: Site) -> None:
     os.truncate(path, 2**26)
     with tarfile.open(saved.save(site, (), "test")) as archive:
         assert archive.getmember(str(path).lstrip("/")).size == 2**26
+
+
+def test_the_program_that_copies_a_database_has_nothing_of_roots_terminal(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs as the hub's account: in a session of its own, and nothing to read."""
+    told = "import os, sys; print(os.getsid(0) == os.getpid(), os.readlink('/proc/self/fd/0'), file=open(sys.argv[2], 'x'))"
+    monkeypatch.setattr(saved, "_COPY", told)
+    site.database.touch()
+    _, restored = unpack(saved.save(site, (), "test"), site)
+    assert (restored / "hub.sqlite").read_text() == "True /dev/null\n"
+
+
+def test_a_folder_of_backups_that_is_there_stays_as_closed_as_it_is(site: Site) -> None:
+    saved.FOLDER.parent.mkdir(mode=0o700)
+    saved.save(site, (), "test")
+    assert saved.FOLDER.parent.stat().st_mode & 0o777 == 0o700

@@ -42,8 +42,9 @@ def save(site: Site, files: Iterable[Path], why: str) -> Path:
     Raises:
         MachineError: it cannot be written; nothing is left then.
     """
-    for folder, mode in ((FOLDER.parent, 0o755), (FOLDER, 0o700)):
-        make_folder(folder, mode, Owner(0, 0))
+    if not FOLDER.parent.is_dir():  # else it is the machine's, and perhaps closed
+        make_folder(FOLDER.parent, 0o755, Owner(0, 0))
+    make_folder(FOLDER, 0o700, Owner(0, 0))
     made = FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{why}.tar.gz"
     with tempfile.TemporaryDirectory(prefix=".", dir=FOLDER) as place:
         whole = Path(place) / made.name
@@ -137,7 +138,10 @@ def _mode(name: str, folder: int) -> int:
 
 
 def _add_database(archive: tarfile.TarFile, site: Site, path: Path) -> None:
-    """Add a whole copy of an SQLite database, made by its owner: whatever lies beside it, root does not open it."""
+    """Add a whole copy of an SQLite database, made by its owner: whatever lies beside it, root does not open it.
+
+    Of root's terminal the copying program has nothing: the owner may take it over, and type there (TIOCSTI).
+    """
     owner = Owner.of(site.account)
     with tempfile.TemporaryDirectory() as place:
         os.chown(place, owner.uid, owner.gid)
@@ -145,7 +149,7 @@ def _add_database(archive: tarfile.TarFile, site: Site, path: Path) -> None:
         command = [sys.executable, "-I", "-c", _COPY, str(path), str(copy)]
         subprocess.run(
             command, user=owner.uid, group=owner.gid, extra_groups=[], umask=0o077, cwd="/", timeout=600, check=True,
-            capture_output=True,
+            capture_output=True, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         with open_plain(copy) as file:
             _add_open(archive, file, path)
