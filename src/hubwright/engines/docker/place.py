@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hubwright.errors import Refused
 from hubwright.fields import Site
-from hubwright.machine.files import write_atomically
+from hubwright.machine.files import make_folder, write_atomically
 
 RECORD = "container.json"
 """User, server, container and control group above it, of a server that was started."""
@@ -101,9 +101,7 @@ def link_hub(site: Site) -> None:
 
     A container that was given the socket itself would keep that one when a later start makes another.
     """
-    folder = hub_folder(site)
-    folder.mkdir(mode=0o755, exist_ok=True)
-    folder.chmod(0o755)
+    folder = make_folder(hub_folder(site), 0o755)
     fresh = folder / ".new"
     fresh.unlink(missing_ok=True)
     os.link(site.api_socket, fresh)
