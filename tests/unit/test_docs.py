@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -188,3 +190,15 @@ def test_messages_that_the_docs_explain_exist():
         if longest not in code:
             unknown.append(f"{message}: nobody says {longest!r}")
     assert unknown == []
+
+
+def test_the_figures_of_containers_are_those_that_were_measured():
+    """docs/docker.md says the medians of bench/docker.csv."""
+    with (ROOT / "bench" / "docker.csv").open() as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    sides = ("hubwright", "hubwright, plain image", "dockerspawner")
+    measured = [[float(row["result"]) for row in rows if row["side"] == side and not row["error"]] for side in sides]
+    assert [len(one) for one in measured] == [12, 12, 12], "the page says: twelve users each"
+    ours, plain, theirs = (f"{median(one):.2f} s" for one in measured)
+    text = " ".join((ROOT / "docs" / "docker.md").read_text().split())
+    assert f"took {ours} with it, {plain} with a plain image, and {theirs} with a plain image and dockerspawner" in text
