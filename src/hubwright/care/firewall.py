@@ -55,11 +55,14 @@ def kind_here() -> Kind:
 def rules(
     loaded: Loaded, site: Site, wanted: Wanted, listening: Sequence[ports.Listening], seen: Session | None
 ) -> list[Rule]:
-    """Return what is let in: SSH first, then the service, then what is wanted besides."""
-    ssh = {one.port for one in listening if one.program == "sshd" and one.protocol == "tcp"}
+    """Return what is let in: SSH first, then the service, then what is wanted besides.
+
+    Only root's sshd counts, since anybody may give a program that name; port 22 counts when there is none.
+    """
+    ssh = {one.port for one in listening if one.roots and one.program == "sshd" and one.protocol == "tcp"} or {_SSH}
     if seen:
         ssh.add(seen.port)
-    found = [Rule(port, "SSH", wanted.ssh_from) for port in sorted(ssh or {_SSH})]
+    found = [Rule(port, "SSH", wanted.ssh_from) for port in sorted(ssh)]
     found += [Rule(one.port, one.what.partition(" (")[0], one.sources) for one in openings(loaded, site) if one.open]
     have = {rule.port for rule in found}
     for port in wanted.also:

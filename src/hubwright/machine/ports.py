@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from hubwright.errors import MachineError
+from hubwright.errors import MachineError, printable
 
 
 def listen(host: str, port: int, *, backlog: int = 4096) -> socket.socket:
@@ -37,7 +37,7 @@ def listen(host: str, port: int, *, backlog: int = 4096) -> socket.socket:
 def holder(port: int) -> str:
     """Return who listens on a TCP port, as `pid 123 (python3)`, or "" when that cannot be seen."""
     inodes = {row.inode for row in _rows() if row.protocol == "tcp" and row.port == port}
-    return next((f"pid {pid} ({name})" for pid, name in _holders(inodes).values()), "")
+    return next((f"pid {one.pid} ({one.name})" for one in _holders(inodes).values()), "")
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,21 @@ class Listening:
     """`tcp` or `udp`."""
     address: str
     program: str
-    """Empty when it cannot be seen."""
+    """Its name, which it chooses itself; empty when it cannot be seen."""
+    roots: bool = False
+    """Whether it runs as root, and root made the socket, so that its name can be believed."""
 
 
 def listening() -> list[Listening]:
     """Return what listens on this machine, for itself alone not counted; the kernel's own sockets have no program."""
     rows = [row for row in _rows() if not row.address.is_loopback]
     holders = _holders({row.inode for row in rows})
-    found = {
-        (row.port, row.protocol): Listening(
-            row.port, row.protocol, str(row.address), holders.get(row.inode, (0, ""))[1]
-        )
-        for row in rows
-    }
+    found: dict[tuple[int, str], Listening] = {}
+    for row in rows:
+        one = holders.get(row.inode, _Holder(0, "", False))
+        key, roots = (row.port, row.protocol), one.roots and row.uid == 0
+        if key not in found or (roots and not found[key].roots):
+            found[key] = Listening(*key, str(row.address), one.name, roots)
     return [found[key] for key in sorted(found)]
 
 
@@ -89,6 +91,8 @@ class _Row:
     protocol: str
     address: IPv4Address | IPv6Address
     port: int
+    uid: int
+    """Who made it: a program of root's may have been given it."""
     inode: str
     """As /proc/<pid>/fd shows it."""
 
@@ -110,7 +114,7 @@ def _rows() -> Iterator[_Row]:
             if fields[3] != state or not fields[2].endswith(":0000"):
                 continue
             host, _, port = fields[1].rpartition(":")
-            yield _Row(protocol, _address(host), int(port, 16), f"socket:[{fields[9]}]")
+            yield _Row(protocol, _address(host), int(port, 16), int(fields[7]), f"socket:[{fields[9]}]")
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:
@@ -123,19 +127,32 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     return address.ipv4_mapped or address
 
 
-def _holders(inodes: set[str]) -> dict[str, tuple[int, str]]:
-    """Return pid and name of a process that has each of these sockets open, as far as it can be seen."""
-    found: dict[str, tuple[int, str]] = {}
+@dataclass(frozen=True)
+class _Holder:
+    pid: int
+    name: str
+    roots: bool
+
+
+def _holders(inodes: set[str]) -> dict[str, _Holder]:
+    """Return a process that has each of these sockets open, as far as it can be seen: root's rather than another."""
+    found: dict[str, _Holder] = {}
     for folder in Path("/proc").iterdir() if inodes else ():
         if not folder.name.isdecimal():
             continue
         try:
             held = {_link(entry) for entry in (folder / "fd").iterdir()} & inodes
             if held:
-                found |= dict.fromkeys(held, (int(folder.name), (folder / "comm").read_text().strip()))
+                one = _Holder(int(folder.name), _name(folder), folder.stat().st_uid == 0)
+                found |= {inode: one for inode in held if one.roots or inode not in found}
         except OSError:
             continue
     return found
+
+
+def _name(folder: Path) -> str:
+    """Return how a process calls itself, fit for a terminal."""
+    return printable((folder / "comm").read_text(errors="replace").strip())
 
 
 def _link(path: Path) -> str:

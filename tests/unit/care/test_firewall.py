@@ -18,7 +18,7 @@ from hubwright.machine.ports import Listening
 from hubwright.machine.session import Session, parse
 from hubwright.proxy.https import https_of
 
-SSHD = Listening(2222, "tcp", "0.0.0.0", "sshd")
+SSHD = Listening(2222, "tcp", "0.0.0.0", "sshd", roots=True)
 BEHIND = "hub: {listen: ':8000', url: 'https://a.example.org/'}\nhttps: {kind: behind_proxy, trusted: [10.0.0.5, 'fd00::/8', 127.0.0.1]}\n"
 ACME = "hub: {listen: ':443', url: 'https://a.example.org/'}\nhttps: {kind: acme, email: a@example.org}\n"
 
@@ -50,6 +50,15 @@ def test_ssh_comes_first_by_the_ports_it_really_has(tmp_path: Path) -> None:
     assert [one.program for one in care.closed(rules, listening)] == ["postgres"]
     also = care.rules(*read(ACME, tmp_path), Wanted(also=(5432,)), listening, None)
     assert care.closed(also, listening) == []
+
+
+def test_a_program_that_calls_itself_sshd_gets_no_rule_and_takes_none_away(tmp_path: Path) -> None:
+    """Anybody may choose that name; port 22 stays open when no sshd of root's is seen."""
+    false = Listening(5000, "tcp", "0.0.0.0", "sshd")
+    for also, ports in (((), {22}), ((SSHD,), {2222})):
+        rules = care.rules(*read(ACME, tmp_path), Wanted(), [false, *also], None)
+        assert {rule.port for rule in rules if rule.what == "SSH"} == ports
+        assert false in care.closed(rules, [false, *also])
 
 
 def test_nobody_shuts_himself_out(tmp_path: Path) -> None:
