@@ -10,6 +10,7 @@ from typing import Any
 from jupyterhub import orm
 
 from hubwright.auth.rule import Verdict
+from hubwright.auth.sessions import end_codes
 
 _FIRST_LOOK = 2.0
 """Seconds after the start of the hub until it is looked at who may still enter: hub.yaml may have changed."""
@@ -20,9 +21,12 @@ Standing = Callable[[str], Awaitable[tuple[Verdict, list[str] | None]]]
 class Patrol:
     """Ends sessions, tokens and servers of who is out, after the time of grace."""
 
-    def __init__(self, grace: float, every: float, log: Any) -> None:
-        """Look `every` so many seconds; who is out goes on for `grace` seconds."""
-        self._grace, self._every, self._log = grace, every, log
+    def __init__(self, grace: float, every: float, log: Any, *, groups: bool = True) -> None:
+        """Look `every` so many seconds; who is out goes on for `grace` seconds.
+
+        `groups`: the hub's groups are the provider's, and end, too; else the roster's, which the next apply would mend.
+        """
+        self._grace, self._every, self._log, self._groups = grace, every, log, groups
         self._out: dict[str, float] = {}
         """Since when somebody, by Unix name, is known to be out."""
         self._app: Any = None
@@ -47,15 +51,17 @@ class Patrol:
             return True
         tokens = list(user.api_tokens)
         running = [server for server, spawner in user.spawners.items() if spawner.active]
-        if tokens or running or user.admin or user.groups:
+        if tokens or running or user.admin or (self._groups and user.groups):
             self._log.warning("%s is out: sessions, %d tokens and %d servers end", name, len(tokens), len(running))
             self._log.warning("%s", verdict.detail)
         user.orm_user.cookie_id = orm.new_token()
         user.admin = False
         for token in tokens:
             self._app.db.delete(token)
+        end_codes(self._app.db, user)
         self._app.db.commit()
-        user.sync_groups([])
+        if self._groups:
+            user.sync_groups([])
         for server in running:
             await self._stop(user, server)
         return True

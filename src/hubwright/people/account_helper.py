@@ -38,7 +38,7 @@ from hubwright.errors import HubwrightError, Refused
 from hubwright.machine import disk, wire
 from hubwright.machine.attempts import Attempts
 from hubwright.machine.policy import Policy, group_names
-from hubwright.people import accounts
+from hubwright.people import accounts, standing
 
 TRIES = 5
 TRIES_IN_ALL = 300
@@ -250,9 +250,11 @@ class _Request:
                     accounts.leave(accounts.check_name(request.get("user")))
                 _log(f"{request['user']} is no member any more")
                 return {"ok": True}
+            if operation == "standing":
+                return self._standing(policy, request.get("user"))
             if operation == "disk":
                 return self._disk(accounts.served(policy, request.get("user")))
-            raise Refused("The account helper knows authenticate, ensure, groups, leave and disk.")
+            raise Refused("The account helper knows authenticate, ensure, groups, leave, standing and disk.")
         except RecursionError:
             return {"ok": False, "error": "The request is not JSON.", "remedy": ""}
         except HubwrightError as error:
@@ -279,6 +281,14 @@ class _Request:
             _log(f"login of {name} refused: {refusal.problem.what}")
         time.sleep(max(0.0, began + FAILURE_TAKES - time.monotonic()))
         return {"ok": False, "error": error}
+
+    def _standing(self, policy: Policy, user: object) -> dict[str, Any]:
+        """Say in `out` why somebody who has logged in before could not now; "" when he could."""
+        try:
+            entry = accounts.served(policy, user)
+        except Refused as refusal:
+            return {"ok": True, "out": refusal.problem.what}
+        return {"ok": True, "out": standing.why_out(entry.pw_name, policy.service)}
 
     def _disk(self, entry: pwd.struct_passwd) -> dict[str, Any]:
         """Count the home of an account; this process is its owner's from then on."""

@@ -32,7 +32,13 @@ def test_nobody_is_let_in_by_default():
 
 def test_pam_writes_its_rule_and_the_helpers_socket():
     c = {}
-    config = pam.Config(allow={"users": ["ada"], "groups": ["lab"]}, admin_groups=["staff"], service="sshd")
+    config = pam.Config(
+        allow={"users": ["ada"], "groups": ["lab"]},
+        admin_groups=["staff"],
+        service="sshd",
+        grace="10m",
+        look_every="5s",
+    )
     pam.configure(config, site(), c)
     assert c["JupyterHub"] == {"authenticator_class": "hubwright.auth.pam.authenticator.HelperPAMAuthenticator"}
     assert c["HelperPAMAuthenticator"] == {
@@ -43,7 +49,10 @@ def test_pam_writes_its_rule_and_the_helpers_socket():
         "allow_names": ["ada"],
         "allow_groups": ["lab"],
         "admin_groups": ["staff"],
+        "grace": 600.0,
+        "look_every": 5.0,
     }
+    assert c["Authenticator"]["auth_refresh_age"] == 5
     pam.configure(pam.Config(allow="all"), site(privileged=False), c)
     assert c["HelperPAMAuthenticator"]["account_socket"] == ""
     assert c["HelperPAMAuthenticator"]["allow_every_account"] is True

@@ -43,7 +43,9 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     everybody, users, groups = parts(config.allow)
     c.setdefault("JupyterHub", {})["authenticator_class"] = "hubwright.auth.pam.authenticator.HelperPAMAuthenticator"
-    c.setdefault("Authenticator", {}).update(any_allow_config=True, allow_existing_users=False)
+    c.setdefault("Authenticator", {}).update(
+        any_allow_config=True, allow_existing_users=False, auth_refresh_age=max(1, round(config.look_every))
+    )
     c.setdefault("HelperPAMAuthenticator", {}).update(
         account_socket=str(site.account_socket) if site.privileged else "",
         account=site.account,
@@ -52,4 +54,6 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
         allow_names=sorted(users),
         allow_groups=sorted(groups),
         admin_groups=sorted(config.admin_groups),
+        grace=config.grace,
+        look_every=config.look_every,
     )

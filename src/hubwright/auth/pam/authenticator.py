@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tornado.web import HTTPError
-from traitlets import Bool, List, Unicode
+from traitlets import Bool, Float, List, Unicode
 
 from hubwright.auth.ask import ask
 from hubwright.auth.guessing import Guessing
 from hubwright.auth.login import TellingLoginHandler
+from hubwright.auth.patrol import Patrol
 from hubwright.auth.rule import Verdict
 from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.errors import NotRunning, Refused
@@ -20,6 +21,8 @@ from hubwright.machine.policy import find_account, group_names
 
 _WRONG = "Wrong user name or password, or this account may not use the hub."
 _DEADLINE = 20.0
+_LOOK_TAKES = 5.0
+"""Seconds for the account helper to tell of one account; who cannot be looked at stays as he was."""
 
 
 class HelperPAMAuthenticator(AccountAuthenticator):
@@ -30,9 +33,12 @@ class HelperPAMAuthenticator(AccountAuthenticator):
     allow_names = List(Unicode(), config=True, help="Accounts to let in.")
     allow_groups = List(Unicode(), config=True, help="Unix groups whose members to let in.")
     admin_groups = List(Unicode(), config=True, help="Unix groups whose members are admins.")
+    grace = Float(0.0, config=True, help="Seconds that somebody who was taken out may go on.")
+    look_every = Float(60.0, config=True, help="Seconds between looks at who may still enter.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.patrol = Patrol(self.grace, self.look_every, self.log, groups=False)
         self._guessing = Guessing()
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
@@ -81,6 +87,8 @@ class HelperPAMAuthenticator(AccountAuthenticator):
         groups = await asyncio.to_thread(_groups_of, name)
         if not groups or not self._allows(name, groups):
             return Verdict(False, False, detail=f"The account {name} may not use this hub any more.")
+        if why := await self._why_out(name):
+            return Verdict(False, False, detail=why)
         return Verdict(True, self._is_admin(name, groups))
 
     async def check_allowed(self, username: str, authentication: Any = None) -> bool:
@@ -88,11 +96,26 @@ class HelperPAMAuthenticator(AccountAuthenticator):
         return self._allows(username, await asyncio.to_thread(_groups_of, username))
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
-        """Follow changes of groups: who is no longer allowed must log in again, and cannot."""
+        """Follow changes of accounts and groups: who is out loses everything, after the time of grace."""
         verdict = await self.stands(user.name)
-        if verdict.allowed and self.admin_groups:
-            return {"name": user.name, "admin": verdict.admin}
-        return verdict.allowed
+        if not verdict.allowed:
+            return not await self.patrol.throw_out(user.name, verdict)
+        self.patrol.is_in(user.name)
+        return {"name": user.name, "admin": verdict.admin} if self.admin_groups else True
+
+    async def _standing(self, name: str) -> tuple[Verdict, list[str] | None]:
+        return await self.stands(name), None
+
+    async def _why_out(self, name: str) -> str:
+        """Return why an account that is there may not be used any more, or ""; only the helper can see that."""
+        if not self.account_socket:
+            return ""
+        try:
+            answer = await ask(Path(self.account_socket), {"op": "standing", "user": name}, _LOOK_TAKES)
+        except NotRunning as error:
+            self.log.warning("%s cannot be looked at, and stays as it was: %s", name, error)
+            return ""
+        return str(answer.get("out", ""))
 
     async def delete_user(self, user: Any) -> None:
         """End the membership in the service's group, which would let them in again; account and home stay."""
@@ -103,9 +126,11 @@ class HelperPAMAuthenticator(AccountAuthenticator):
         super().delete_user(user)
 
     def get_handlers(self, app: Any) -> list[tuple[str, Any]]:
-        """Return the login form, and the command line's way to make an admin."""
+        """Return the login form and what the command line asks for, and begin to look who may still enter."""
         from hubwright.auth.admins import COMMAND_HANDLERS
 
+        if self.whole is None:
+            self.patrol.begin(app, self._standing)
         return [("/login", TellingLoginHandler), *COMMAND_HANDLERS]
 
     def _allows(self, name: str, groups: list[str]) -> bool:
