@@ -68,6 +68,26 @@ def test_a_copied_cookie_is_worth_nothing_after_logout(world: World) -> None:
     assert world.notebook(world.alice).ask("GET", "api/status").status_code == 200  # a program's token is not a session
 
 
+def test_a_login_at_a_server_that_is_half_done_ends_with_the_session(world: World) -> None:
+    """The code that the hub gave before the logout would otherwise still become a session of its server."""
+    world.notebook(world.alice)
+    path = f"/user/{world.alice.name}/"
+    for out in (False, True):
+        browser = world.browser(world.alice)
+        begun = browser.get(f"{path}lab")
+        callback = browser.client.get(begun.headers["location"]).headers["location"]
+        assert "code=" in callback
+        cookie = cookies(browser, path)
+        if out:
+            assert browser.get("/hub/logout").status_code == 302
+        found = ask(world, callback, cookie=cookie)
+        given = any(
+            key == f"jupyterhub-user-{world.alice.name}" and one[key].value for key, one in morsels(found).items()
+        )
+        assert (found.status_code == 302 and given) is not out, (out, found.status_code)
+        assert not (out and given)
+
+
 def test_a_copied_cookie_is_worth_nothing_when_its_person_is_removed(
     world: World, account: Callable[..., Account]
 ) -> None:

@@ -19,4 +19,11 @@ def end_sessions(db: Any, user: Any) -> None:
     for token in list(user.api_tokens):
         if token.client_id != _BY_HAND:
             db.delete(token)
+    end_codes(db, user)
     db.commit()
+
+
+def end_codes(db: Any, user: Any) -> None:
+    """Take back the codes of logins at servers and services that are only half done: each would become a token."""
+    for code in list(user.orm_user.oauth_codes):
+        db.delete(code)
