@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from pydantic import AfterValidator, Field
@@ -17,6 +19,8 @@ from hubwright.auth.rule import Outside, Person, Rule
 from hubwright.errors import Problem
 from hubwright.fields import Duration, Site, shown
 
+_GOOGLES_ERROR = "/signin/oauth/error"
+"""Where Google sends a browser to be told what is wrong with the client; the answer itself is a plain 302."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -119,13 +123,31 @@ def probe(config: OAuthSection, site: Site, authorize: str, ca: str | None, way:
     except (httpx.HTTPError, OSError) as error:
         yield Problem("hub.yaml auth.kind", f"{authorize} cannot be reached: {error}.")
         return
-    said = f"{answer.text} {answer.headers.get('Location', '')}".lower()
-    if "redirect_uri" in said and (answer.status_code >= 400 or "error" in said):
-        what = f"the provider does not know the callback address of this hub, {callback(site, way)}."
+    where = answer.headers.get("Location", "")
+    yield from judge(answer.status_code, f"{answer.text} {where} {_auth_error(where)}", where, callback(site, way))
+
+
+def judge(status: int, said: str, location: str, callback: str) -> Iterator[Problem]:
+    """Yield what an answer says against this hub: its status, its words, and where it sends the browser."""
+    said = said.lower()
+    failed = status >= 400 or urlsplit(location).path.startswith(_GOOGLES_ERROR)
+    if "redirect_uri" in said and (failed or "error" in said):
+        what = f"the provider does not know the callback address of this hub, {callback}."
         yield Problem("hub.yaml hub.url", what, "Register exactly this address there, or put hub.url right.")
-    elif "invalid_client" in said or answer.status_code >= 400:
-        what = f"the provider refuses this hub (answer {answer.status_code})."
+    elif "invalid_client" in said or failed:
+        what = f"the provider refuses this hub (answer {status})."
         yield Problem("hub.yaml auth.client_id", what, "Is the client registered there, by this id?")
+
+
+def _auth_error(location: str) -> str:
+    """Return the words in `authError` of an address, where Google says in base64 what is wrong, or ""."""
+    coded = parse_qs(urlsplit(location).query).get("authError", [""])[0]
+    coded = coded.replace(" ", "+").replace("-", "+").replace("_", "/")
+    try:
+        raw = base64.b64decode(coded + "=" * (-len(coded) % 4))
+    except (binascii.Error, ValueError):
+        return ""
+    return raw.decode(errors="replace")
 
 
 def _trust(ca: str | None) -> Any:

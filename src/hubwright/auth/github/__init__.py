@@ -41,8 +41,16 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]], way: str
 
 
 def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
-    """Yield what is wrong when GitHub is asked for its login page."""
-    yield from oauth_section.probe(config, site, f"{config.server.rstrip('/')}/login/oauth/authorize", None, way)
+    """Yield what is wrong when GitHub is asked for its login page, and what it tells only to who is logged in there."""
+    found = [*oauth_section.probe(config, site, f"{config.server.rstrip('/')}/login/oauth/authorize", None, way)]
+    if found:
+        yield from found
+        return
+    what = (
+        "GitHub shows its login page before it looks at the callback address, so that it cannot be compared from here."
+    )
+    remedy = f"Compare by hand: the application registered there must have {oauth_section.callback(site, way)}."
+    yield Problem("hub.yaml auth.client_id", what, remedy, "warning")
 
 
 def look_up(config: Config, site: Site, login: str, rule: Rule, way: str = "") -> Seen:
