@@ -49,6 +49,8 @@ _HEADERS = 56 * 1024
 _FOR_EVER = "87600h"
 """How long a websocket stays open when Caddy reads its configuration, with a new certificate, again (SIGUSR1)."""
 _PATH = "{http.request.uri.path_escaped}"
+_KEPT_BACK = ["Service-Worker-Allowed"]
+"""What nothing behind us may tell a browser: that a service worker of its own is for everybody's paths."""
 _TOLD = {"X-Content-Type-Options": ["nosniff"], "Referrer-Policy": ["same-origin"]}
 
 
@@ -210,7 +212,7 @@ def _forward(site: Site, dial: str, *, internal: bool = False, proxied: bool = F
         "transport": _TRANSPORT,
         "flush_interval": "20ms",
         "stream_close_delay": _FOR_EVER,
-        "headers": {"request": request},
+        "headers": {"request": request, "response": {"delete": _KEPT_BACK}},
         **more,
     }
 

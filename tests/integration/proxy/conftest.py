@@ -32,7 +32,7 @@ from hubwright.proxy.table import Table
 
 
 class Tell(RequestHandler):
-    """Answers with who was reached and what arrived."""
+    """Answers with who was reached and what arrived, and would have its scripts work for every path."""
 
     SUPPORTED_METHODS = ("GET", "POST", "HEAD", "PUT")
 
@@ -41,6 +41,7 @@ class Tell(RequestHandler):
 
     def get(self) -> None:
         uri, headers = self.request.uri, dict(self.request.headers)
+        self.set_header("Service-Worker-Allowed", "/")
         self.write(
             {
                 "who": self.who,

@@ -62,6 +62,13 @@ def test_the_internal_listener_serves_nothing_else(front: Any, path: str) -> Non
     assert front.ask(path, internal=True).status == 404
 
 
+@pytest.mark.parametrize("path", ["/user/ann/sw.js", "/user/bob/sw.js", "/services/mail/sw.js"])
+def test_no_server_s_worker_is_allowed_for_others_paths(front: Any, path: str) -> None:
+    """A browser lets a script of `/user/ann/` serve `/` when the answer with it says so (Service Workers, 3.4.4)."""
+    answer = front.ask(path, headers="Service-Worker: script\r\n")
+    assert answer.told["uri"] == path and "service-worker-allowed" not in answer.headers
+
+
 def test_a_server_that_is_gone_is_told_in_words(front: Any) -> None:
     """Its route is still there: the page says so and leads to the hub, and nothing stores it."""
     front.route("/user/dead/", "nobody-listens")
