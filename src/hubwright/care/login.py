@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Thread
 from typing import Any
 
 from hubwright.auth import FAMILY as AUTH
@@ -18,6 +19,9 @@ from hubwright.errors import HubwrightError, Problem, Refused
 from hubwright.fields import Site
 from hubwright.hub.compile import admins, policy
 from hubwright.machine.policy import Policy, find_account, group_names, may_serve
+
+_START_WAITS = 5.0
+"""Seconds that a start waits for providers: one that is silent or gone keeps nobody from starting."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,28 @@ def reach(loaded: Loaded, site: Site) -> Iterator[Problem]:
     if hasattr(kind, "probe"):
         for problem in kind.probe(loaded.hub.auth, site):
             yield loaded.place(problem)
+
+
+def reach_soon(loaded: Loaded, site: Site, seconds: float = _START_WAITS) -> list[Problem]:
+    """Return as warnings what stands in the way of a login, as far as it is known after `seconds`; for a start."""
+    found: list[Problem] = []
+
+    def ask() -> None:
+        try:
+            for problem in reach(loaded, site):
+                if problem.severity == "error":  # what can only be compared by hand is for `hubwright check`
+                    found.append(problem)
+        except HubwrightError as error:
+            found.append(error.problem)
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    told = [replace(problem, severity="warning") for problem in list(found)]
+    if asking.is_alive():
+        what = f"who is asked about people has not answered within {seconds:g} s."
+        told.append(Problem(loaded.where("auth"), what, 'See "hubwright check".', "warning"))
+    return told
 
 
 def outlooks(loaded: Loaded, site: Site, login: str) -> dict[str, Outlook]:

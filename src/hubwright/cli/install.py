@@ -8,7 +8,7 @@ from rich.console import Console
 
 from hubwright.auth.first_use.links import first_admin_link
 from hubwright.auth.ways import listed
-from hubwright.care import checkup
+from hubwright.care import checkup, login
 from hubwright.care import state as states
 from hubwright.care.service import page_answers
 from hubwright.care.units import installation
@@ -82,6 +82,8 @@ def _check(loaded: Loaded, site: Site, terminal: Terminal) -> None:
             terminal.warn(str(problem))
     if errors := [problem for problem in problems if problem.severity == "error"]:
         raise ConfigError(errors)
+    for problem in login.reach_soon(loaded, site):
+        terminal.warn(str(problem))
 
 
 def _await_page(loaded: Loaded, site: Site, terminal: Terminal) -> None:

@@ -11,7 +11,7 @@ from rich.status import Status
 
 from hubwright.auth.first_use.links import first_admin_link
 from hubwright.auth.ways import listed
-from hubwright.care import ground, service, supervise
+from hubwright.care import ground, login, service, supervise
 from hubwright.care.units import describe, installation, keeper
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.config.load import Loaded
@@ -50,6 +50,8 @@ def up(
     if site.state != beside.resolve():
         terminal.say(f"Database, secrets and logs are in {site.state}.")
     made = service.compose(loaded, site, terminal, lambda opened: _tell_open(terminal, loaded, opened))
+    for problem in login.reach_soon(loaded, site):
+        terminal.warn(str(problem))
     supervise.up(site, made, terminal, keep=keep)
 
 
