@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import hubwright
-from hubwright.errors import MachineError, Refused
+from hubwright.errors import MachineError, Refused, printable
 from hubwright.fields import Site
 from hubwright.machine.accounts import USERS_GROUP, ensure_group, ensure_system_account
 from hubwright.machine.files import Owner, make_folder, weak_component, write_atomically
 
 SECRETS: Mapping[str, int] = {"cookie_secret": 32, "cli.token": 32}
 """Files of secrets and how many random bytes each holds, written as hexadecimal digits."""
+_OURS = {"hub.sqlite", "secrets"}
+"""Either of them is in the state of every service that was ever started, or given a secret."""
+_LEFT = {"archive", "lost+found"}
+"""What else may be there: `uninstall` leaves archives of homes, and mkfs makes the other one."""
 _INSTALL = "Install Hubwright with ./up from a checkout, or with pip into an environment such as /opt/hubwright/env."
 
 
@@ -36,6 +40,21 @@ def check_environment(site: Site) -> None:
                 f"{what} lies in {path}, and {weakness}. Root does not run it: everybody's notebooks come from there.",
                 remedy=_INSTALL,
             )
+
+
+def check_state(site: Site) -> None:
+    """Refuse a state folder of root's that holds other things than ours: it would be taken over, and removed one day.
+
+    Raises:
+        Refused: it says which folder; nothing was changed.
+    """
+    if not site.privileged or not site.state.is_dir():
+        return
+    found = {path.name for path in site.state.iterdir()}
+    if found & _OURS or found <= _LEFT:
+        return
+    what = f"The folder {site.state} is not a service's: it holds {printable(min(found - _LEFT))}."
+    raise Refused(what, remedy="Name one that is empty, or not there yet, with --state.")
 
 
 def check_config(site: Site) -> str:
@@ -78,6 +97,7 @@ def make_folders(site: Site) -> None:
         for folder in (site.static, site.routes, site.servers):
             make_folder(folder, 0o700)
         return
+    check_state(site)
     ensure_system_account(site.account)
     ensure_group(USERS_GROUP)
     ours = Owner(0, Owner.of(site.account).gid)

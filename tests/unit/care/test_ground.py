@@ -41,6 +41,26 @@ def test_secrets_are_made_once_and_long_enough(site):
     assert all(len(bytes.fromhex(text)) == 32 for text in first.values())
 
 
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [((), True), (("archive",), True), (("notes", "secrets"), True), (("archive", "etc"), False), (("static",), False)],
+)
+def test_root_takes_over_no_folder_with_other_things(site, names, taken):
+    """`uninstall` removes what is in a state folder, and its owner and mode change when the service starts."""
+    privileged = replace(site, privileged=True)
+    site.state.mkdir(mode=0o755, parents=True)
+    for name in names:
+        (site.state / name).mkdir()
+    if taken:
+        ground.check_state(privileged)
+        return
+    for refuse in (ground.check_state, ground.make_folders):
+        with pytest.raises(Refused, match=f"is not a service's: it holds {names[-1]}"):
+            refuse(privileged)
+    assert mode(site.state) == 0o755
+
+
 def test_the_lock_is_held_until_its_descriptor_is_closed(site):
     ground.make_folders(site)
     held = ground.lock(site)

@@ -16,6 +16,7 @@ from hubwright.care.units.describe import SOCKET, notebooks_unit, units
 from hubwright.care.units.installed import KEEPER, MAIN, unit_of
 from hubwright.care.units.sandbox import Sandbox, settings
 from hubwright.config.load import Loaded, load
+from hubwright.errors import Refused
 from hubwright.fields import Site
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "units"
@@ -78,6 +79,13 @@ def test_systemd_takes_them(case: str, tmp_path: Path) -> None:
     )  # fmt: skip
     said = [line for line in done.stderr.splitlines() if "hubwright" in line]
     assert (done.returncode, said) == (0, []), done.stderr
+
+
+def test_a_path_is_no_other_setting(tmp_path: Path) -> None:
+    """What `uninstall` removes is told by these units."""
+    for state in ("/srv/hub\nState=/etc", "/srv/hub\u2028State=/etc"):
+        with pytest.raises(Refused, match=r"/srv/hub.State=/etc has letters that cannot be shown"):
+            described(CASES["defaults"], tmp_path, replace(SITE, state=Path(state)))
 
 
 def test_notebooks_inherit_no_sandbox(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from hubwright.care.units.installed import KEEPER, MAIN, MARK, unit_of
 from hubwright.care.units.sandbox import Sandbox, Settings, settings
 from hubwright.config.load import Loaded
 from hubwright.engines import hosted
+from hubwright.errors import Refused, printable
 from hubwright.fields import Site
 from hubwright.machine.systemd import command, unit_file, word
 from hubwright.proxy import apex
@@ -52,7 +53,14 @@ def notebooks_unit(site: Site) -> str:
 
 
 def units(loaded: Loaded, site: Site) -> dict[str, str]:
-    """Return the text of every unit by its name."""
+    """Return the text of every unit by its name.
+
+    Raises:
+        Refused: a path has a line break, or what else cannot be shown: it would be another setting of a unit.
+    """
+    for path in (site.state, _config(loaded)):
+        if not str(path).isprintable():
+            raise Refused(f"{printable(str(path))} has letters that cannot be shown.", remedy="Name another place.")
     parts = programs(loaded, site, {}, LISTENERS)
     local = hosted(loaded.hub.engine) is None
     made = {unit_of(part.name): _part(part, loaded, site) for part in parts}

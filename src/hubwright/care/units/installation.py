@@ -52,7 +52,7 @@ def changes(loaded: Loaded, site: Site) -> Changes:
     """Compare what should be with what is; changes nothing.
 
     Raises:
-        Refused: no systemd, no root, or another service is installed.
+        Refused: no systemd, no root, a state folder of something else, or another service is installed.
     """
     _refuse(loaded, site)
     wanted = {systemd.UNITS / name: text for name, text in units(loaded, site).items()}
@@ -176,6 +176,7 @@ def _refuse(loaded: Loaded, site: Site) -> None:
         raise Refused("Only root may install a service.", remedy="Use sudo.")
     if not systemd.runs():
         raise Refused("systemd does not run this machine.", remedy='Run the service with "hubwright up".')
+    ground.check_state(site)
     other = installed()
     if other and other.state != site.state:
         what = f"Another service is installed here: that of {other.config}, whose state is in {other.state}."
