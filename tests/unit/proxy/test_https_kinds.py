@@ -18,7 +18,7 @@ from hubwright.config.load import load
 from hubwright.errors import ConfigError, MachineError, Problem
 from hubwright.fields import Site
 from hubwright.proxy.https import https_of
-from hubwright.proxy.https.certificate import deploy, deployed
+from hubwright.proxy.https.certificate import deploy, deployed, fetched
 
 HOST = "notebooks.example.org"
 
@@ -282,3 +282,22 @@ def test_each_kind_knows_for_which_names_it_shows_a_certificate(site, section, t
     ):
         config = section(text)
         assert {host: https_of(config).covers(config, site, host) for host in expected} == expected, text
+
+
+def test_what_lies_where_caddys_certificate_should_is_not_waited_for(site: Site) -> None:
+    """The hub's account may write there; root looks for the day on which the certificate ends."""
+    path = site.acme / "certificates" / "authority" / HOST / f"{HOST}.crt"
+    path.parent.mkdir(parents=True)
+    assert fetched(site) is None
+    os.mkfifo(path)
+    assert fetched(site) is None
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert fetched(site) is None
+    path.unlink()
+    for content in (b"rubbish", b"x" * (2**20 + 1)):
+        path.write_bytes(content)
+        assert fetched(site) is None
+    path.write_bytes(make(HOST).chain)
+    found = fetched(site)
+    assert found is not None and found.names == (HOST,)
