@@ -54,6 +54,7 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield loaded.place(problem)
     for problem in apex.check(loaded.hub.static, site, lambda host: kind.covers(section, site, host)):
         yield loaded.place(problem)
+    yield from _shared_and_shown(loaded, site)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
     for problem in offering.check(loaded.hub.environments, site):
@@ -67,6 +68,17 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     if loaded.hub.people.roster and not site.privileged:
         what = "needs root: without it only one person is served."
         yield Problem(loaded.where("people.roster"), what, "Start the service as root, or leave it out.")
+
+
+def _shared_and_shown(loaded: Loaded, site: Site) -> Iterator[Problem]:
+    """Tell of shared folders that everybody on the network would see, since they lie in that of the pages."""
+    if loaded.hub.static is None:
+        return
+    shown = apex.folder_of(loaded.hub.static, site).resolve()
+    for shared in loaded.hub.people.shared:
+        if Path(shared.folder).resolve().is_relative_to(shown):
+            what = f"{shared.folder} lies in {shown}, the pages of `static` that everybody can read."
+            yield Problem(loaded.where("people.shared"), what, "Put it elsewhere.")
 
 
 def _extra(loaded: Loaded, site: Site) -> Iterator[Problem]:

@@ -39,7 +39,7 @@ def apex_of(static: Static | None, site: Site) -> Apex | None:
     """Return what Caddy is told; None where there are no pages."""
     if static is None:
         return None
-    return Apex(str(_folder(static, site)), static.name or host_of(site.public_url), static.name is None)
+    return Apex(str(folder_of(static, site)), static.name or host_of(site.public_url), static.name is None)
 
 
 def check(static: Static | None, site: Site, covers: Callable[[str], bool] = lambda host: True) -> Iterator[Problem]:
@@ -58,7 +58,7 @@ def check(static: Static | None, site: Site, covers: Callable[[str], bool] = lam
     if static.name and not covers(static.name):
         remedy = "Browsers will refuse it: add the name to https.names, or use a certificate for both names."
         yield Problem("hub.yaml static.name", f"the certificate is not for {static.name}.", remedy, "warning")
-    folder = _folder(static, site)
+    folder = folder_of(static, site)
     place = "hub.yaml static.folder"
     if not folder.is_dir():
         yield Problem(place, f"there is no folder {folder}.", "Make it, with an index.html in it.")
@@ -83,5 +83,6 @@ def pages(site: Site, apex: Apex | None) -> list[dict[str, Any]]:
     return [{"match": [match], "terminal": True, "handle": [files]}]
 
 
-def _folder(static: Static, site: Site) -> Path:
+def folder_of(static: Static, site: Site) -> Path:
+    """Return the folder of the pages, whether it is there or not."""
     return file_of(static.folder, site).absolute()
