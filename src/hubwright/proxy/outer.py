@@ -54,7 +54,13 @@ def nginx(to: Outer) -> str:
     if to.base_url != "/":
         apex = _NGINX_APEX.format(base=to.base_url, bare=to.base_url.rstrip("/"))
     return _NGINX.format(
-        names=names, upstream=to.upstream, certificate=to.certificate, key=to.key, base=to.base_url, apex=apex
+        names=names,
+        certbot=" ".join(f"-d {host}" for host in to.hosts),
+        upstream=to.upstream,
+        certificate=to.certificate,
+        key=to.key,
+        base=to.base_url,
+        apex=apex,
     )
 
 
@@ -96,7 +102,8 @@ server {{
     listen [::]:80;
     server_name {names};
 
-    # certbot: certbot certonly --webroot -w /var/www/html -d NAME
+    # First the certificate, for all the names, while nginx is as it was installed; then this file, since nginx does
+    # not start without the certificate: certbot certonly --webroot -w /var/www/html {certbot}
     location /.well-known/acme-challenge/ {{
         root /var/www/html;
     }}

@@ -78,6 +78,7 @@ def test_a_proxy_before_it_passes_both_names_on(site: Site) -> None:
     apex = apex_of(Static(folder=".", name="camp.test"), site)
     before = outer(site, None, None, None, apex)
     assert "server_name hub.camp.test camp.test;" in nginx(before)
+    assert "certbot certonly --webroot -w /var/www/html -d hub.camp.test -d camp.test\n" in nginx(before)
     assert "hub.camp.test, camp.test {" in caddy(before, own_certificate=False)
     path = replace(site, public_url="https://camp.test/hub/")
     assert "location / {" in nginx(outer(path, None, None, None, apex_of(Static(folder="."), path)))
