@@ -49,6 +49,13 @@ def check(environments: Mapping[str, Any], site: Site) -> Iterator[Problem]:
             yield Problem(f"hub.yaml environments.{name}", what, remedy, "warning")
 
 
+def to_build(environments: Mapping[str, Any], site: Site) -> list[str]:
+    """Return a sentence for each environment that is not what hub.yaml says, with the command that builds it."""
+    found = {name: unfinished(name, config, site) for name, config in environments.items() if is_built(config)}
+    does = '"hubwright env build {}" does it.'
+    return [f"The environment {name}: {what} {does.format(name)}" for name, what in found.items() if what]
+
+
 def unfinished(name: str, config: KindConfig, site: Site) -> str:
     """Return why an environment is not what hub.yaml says, "" when it is."""
     try:

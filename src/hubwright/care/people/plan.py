@@ -17,6 +17,7 @@ from hubwright.care.people.serving import encryption
 from hubwright.care.people.step import Change, Plan, Step
 from hubwright.config.load import Loaded
 from hubwright.config.roster import read
+from hubwright.envs import offering
 from hubwright.errors import HubwrightError, Problem, Refused
 from hubwright.fields import Site, format_bytes
 from hubwright.hub.compile import admins, policy
@@ -89,6 +90,7 @@ class Planner:
         steps += self._shared()
         steps += self._hub()
         self._tell_admins()
+        self.notes += offering.to_build(self.loaded.hub.environments, self.site)
         if self.hub is None and (self.people or leaving):
             self.notes.append(
                 "The hub does not run: who may enter is brought into step when it does "
