@@ -226,6 +226,13 @@ def stem_camp_swarm(stage: Stage, page: Page, account: Account) -> At:
     assert page.locator("h1").inner_text() == "The camp"
     page.goto(hub.url)
     page.locator("text=Sign in with Google").click()
+    with page.expect_response(lambda answer: "/hub/oauth_callback" in answer.url) as back:
+        at_provider(page, "Ada", "other")  # somebody with an account there who is not on the roster
+    assert back.value.status == 403
+    assert "not on the list" in page.content()
+    page.context.clear_cookies()
+    page.goto(hub.url)
+    page.locator("text=Sign in with Google").click()
     at_provider(page, "ada", "ada's")
     return hub
 
