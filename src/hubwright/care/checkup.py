@@ -18,6 +18,7 @@ from hubwright.auth import FAMILY as AUTH
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import is_outside, key_of, listed, ways_of
 from hubwright.care import ground
+from hubwright.care.people import named as named_people
 from hubwright.care.people.plan import roster_of
 from hubwright.care.watch import read_ledger
 from hubwright.config.load import Loaded
@@ -40,6 +41,7 @@ _TOOLS = ("useradd", "groupadd", "usermod")
 def check(loaded: Loaded, site: Site) -> list[Problem]:
     """Return everything that stands in the way of the service, or is worth a look, worst first."""
     found = [*_sections(loaded, site), *_extra(loaded, site), *_people(loaded, site)]
+    found += named_people.check(loaded, site)
     found += [*_versions(), *_environment(site), *_port(loaded, site), *_space(site)]
     return sorted(found, key=lambda problem: problem.severity != "error")
 

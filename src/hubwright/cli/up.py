@@ -12,6 +12,7 @@ from rich.status import Status
 from hubwright.auth.first_use.links import first_admin_link
 from hubwright.auth.ways import listed
 from hubwright.care import ground, login, service, supervise
+from hubwright.care.people import named
 from hubwright.care.units import describe, installation, keeper
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.config.load import Loaded
@@ -50,7 +51,7 @@ def up(
     if site.state != beside.resolve():
         terminal.say(f"Database, secrets and logs are in {site.state}.")
     made = service.compose(loaded, site, terminal, lambda opened: _tell_open(terminal, loaded, opened))
-    for problem in login.reach_soon(loaded, site):
+    for problem in (*named.check(loaded, site), *login.reach_soon(loaded, site)):
         terminal.warn(str(problem))
     supervise.up(site, made, terminal, keep=keep)
 
@@ -60,15 +61,19 @@ def _keep(loaded: Loaded, site: Site, terminal: Terminal) -> None:
 
     def tell(opened: Site) -> None:
         terminal.say(f"Open {opened.public_url}")
+        named.note(loaded, opened)
 
     if warning := ground.check_config(site):
         terminal.warn(warning)
     made = service.compose(loaded, site, terminal, tell, describe.LISTENERS)
+    for problem in named.check(loaded, site):
+        terminal.warn(str(problem))
     keeper.keep(loaded, site, made, terminal)
 
 
 def _tell_open(terminal: Terminal, loaded: Loaded, site: Site) -> None:
     terminal.open(site.public_url)
+    named.note(loaded, site)
     if listed(loaded.hub.auth).kind != "first_use":
         return
     for admin in admins(loaded.hub, site):
