@@ -80,8 +80,21 @@ class Person:
                 self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
                 self.page.wait_for_timeout(150)
                 self.page.screenshot(path=str(PICTURES / f"{name}-{size}-{theme}.png"))
+                if viewport == NARROW:
+                    self.fits(name)
         self.theme("light")
         self.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+    def fits(self, name: str) -> None:
+        """A page of ours is no wider than the screen, so that nobody has to move it sideways on a phone.
+
+        JupyterLab's own is: it has a least width, whatever the screen.
+        """
+        if self.page.locator(".jp-LabShell").count():
+            return
+        page = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        wide, screen = self.page.evaluate(page)
+        assert wide <= screen, f"{name} is {wide} pixels wide on a screen of {screen}"
 
     def theme(self, theme: str) -> None:
         """Have the system wish for light or dark, and wait until JupyterLab, where it is there, has followed.
