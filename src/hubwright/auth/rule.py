@@ -42,6 +42,16 @@ class AllowOutside(BaseModel):
     groups: tuple[OutsideGroup, ...] = Field(default=(), description="Groups of the provider whose members may enter.")
 
 
+Grace = Annotated[
+    Duration,
+    Field(
+        description="How long servers, sessions and tokens of somebody who was taken out go on. "
+        "A new login is refused at once."
+    ),
+]
+LookEvery = Annotated[Duration, Field(ge=1, le=86400, description="How often it is looked at who may still enter.")]
+
+
 class Outside(BaseModel):
     """The settings that every way to log in has where others say who people are."""
 
@@ -63,14 +73,8 @@ class Outside(BaseModel):
         description="Whether a Unix account is made at the first login, or has to be there "
         "(`existing`, for a machine that knows the people of the directory itself).",
     )
-    grace: Duration = Field(
-        default=0.0,
-        description="How long servers, sessions and tokens of somebody who was taken out go on. "
-        "A new login is refused at once.",
-    )
-    look_every: Annotated[Duration, Field(ge=1, le=86400)] = Field(
-        default=60.0, description="How often it is looked at who may still enter."
-    )
+    grace: Grace = 0.0
+    look_every: LookEvery = 60.0
 
 
 @dataclass(frozen=True)

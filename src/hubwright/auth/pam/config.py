@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from hubwright.auth.allow import Allow, GroupName, Labelled
-from hubwright.fields import Duration
+from hubwright.auth.rule import Grace, LookEvery
 
 
 class Config(Labelled):
@@ -22,14 +22,8 @@ class Config(Labelled):
     admin_groups: tuple[GroupName, ...] = Field(
         default=(), description="Unix groups whose members are admins of the hub."
     )
-    grace: Duration = Field(
-        default=0.0,
-        description="How long servers, sessions and tokens of somebody who was taken out go on. "
-        "A new login is refused at once.",
-    )
-    look_every: Annotated[Duration, Field(ge=1, le=86400)] = Field(
-        default=60.0, description="How often it is looked at who may still enter."
-    )
+    grace: Grace = 0.0
+    look_every: LookEvery = 60.0
     service: str = Field(
         default="login",
         pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$",
