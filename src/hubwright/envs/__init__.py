@@ -57,6 +57,8 @@ class Made:
     """Name to version."""
     imports: tuple[str, ...] = ()
     """What its kernel must be able to import before people get it."""
+    importing: str = "import {}"
+    """The cell that imports one, in the kernel's language."""
 
 
 class Environment(Protocol):

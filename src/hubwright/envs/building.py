@@ -161,7 +161,8 @@ def _prove(name: str, kernel: Path, made: Made, site: Site) -> None:
         if site.privileged:
             shutil.chown(home, trying.ACCOUNT, trying.ACCOUNT)
         env = {"HOME": home, "PATH": os.defpath, "LANG": "C.UTF-8", "JUPYTER_RUNTIME_DIR": home}
-        command = [sys.executable, "-I", "-m", "hubwright.envs.proving", str(kernel), *made.imports]
+        cells = [made.importing.format(name) for name in made.imports]
+        command = [sys.executable, "-I", "-m", "hubwright.envs.proving", str(kernel), *cells]
         try:
             done = subprocess.run(
                 command, cwd=home, env=env, capture_output=True, text=True, timeout=_PROVING, check=False, **who

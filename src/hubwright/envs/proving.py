@@ -1,6 +1,6 @@
 """Whether a kernel works: it is started as a notebook would, imports what it is told, and runs a cell.
 
-A program of its own (`python -m hubwright.envs.proving KERNEL_FOLDER MODULE...`), so that it runs as an account without
+A program of its own (`python -m hubwright.envs.proving KERNEL_FOLDER CELL...`), so that it runs as an account without
 rights: what packages do when they are imported is not the service's word.
 """
 
@@ -18,8 +18,11 @@ CELL, RESULT = "6*7", "42"
 _PATIENCE = 180.0
 
 
-def prove(folder: Path, modules: list[str]) -> str:
-    """Start the kernel whose kernelspec is in `folder`; return what is wrong with it, "" when it works."""
+def prove(folder: Path, cells: list[str]) -> str:
+    """Start the kernel whose kernelspec is in `folder`; return what is wrong with it, "" when it works.
+
+    `cells` run first, and must raise no error.
+    """
     from jupyter_client.manager import KernelManager
 
     spec = json.loads((folder / "kernel.json").read_text())
@@ -30,7 +33,7 @@ def prove(folder: Path, modules: list[str]) -> str:
         client = manager.client()
         client.start_channels()
         try:
-            return _try(manager, client, modules)
+            return _try(manager, client, cells)
         finally:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
@@ -43,7 +46,7 @@ def _spec(spec: dict[str, Any], folder: Path) -> Any:
     return KernelSpec(**{**spec, "argv": argv}, resource_dir=str(folder))
 
 
-def _try(manager: Any, client: Any, modules: list[str]) -> str:
+def _try(manager: Any, client: Any, cells: list[str]) -> str:
     until = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -52,31 +55,31 @@ def _try(manager: Any, client: Any, modules: list[str]) -> str:
         except RuntimeError:
             if not manager.is_alive() or time.monotonic() > until:
                 return f"the kernel did not start: {_end()}"
-    for code, expected in [*((f"import {name}", "") for name in modules), (CELL, RESULT)]:
-        told = _run(client, code, until)
-        if told != expected:
-            return f"`{code}` said {told or 'nothing'}"
+    for code, expected in [*((cell, None) for cell in cells), (CELL, RESULT)]:
+        result, error = _run(client, code, until)
+        if error or expected not in {None, result}:
+            return f"`{code}` said {error or result or 'nothing'}"
     return ""
 
 
-def _run(client: Any, code: str, until: float) -> str:
-    """Return what a cell results in, or the error that it raises."""
+def _run(client: Any, code: str, until: float) -> tuple[str, str]:
+    """Return what a cell results in, and the error that it raises."""
     asked = client.execute(code)
     result = ""
     while True:
         try:
             message = client.get_iopub_msg(timeout=max(0.1, until - time.monotonic()))
         except queue.Empty:
-            return "nothing in time"
+            return "", "nothing in time"
         if message["parent_header"].get("msg_id") != asked:
             continue
         kind, content = message["msg_type"], message["content"]
-        if kind == "execute_result":
+        if kind in {"execute_result", "display_data"}:  # the latter is R's
             result = content["data"].get("text/plain", "").removeprefix("[1] ")
         elif kind == "error":
-            return f"{content['ename']}: {content['evalue']}"
+            return "", f"{content['ename']}: {content['evalue']}"
         elif kind == "status" and content["execution_state"] == "idle":
-            return result
+            return result, ""
 
 
 def _end() -> str:
