@@ -11,11 +11,10 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, python
+from hubwright.envs import Made, Tell, Wanted, named, python
 from hubwright.envs.uv.config import Config
 from hubwright.errors import ConfigError, MachineError, Problem, printable
 from hubwright.fields import Site
-from hubwright.machine.files import weak_component
 
 _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
@@ -29,16 +28,14 @@ def check(config: Config, site: Site) -> list[Problem]:
     found = []
     if find_spec("uv") is None:
         found.append(Problem("kind", "needs the package uv.", "Install it beside Hubwright: pip install uv."))
-    if config.find_links and not _beside(site, config.find_links).is_dir():
-        found.append(Problem("find_links", f"{_beside(site, config.find_links)} is no folder."))
+    if config.find_links:
+        found += named.folder_problems(site, "find_links", config.find_links)
     try:
         sources(config, site)
     except ConfigError as error:
         found += error.problems
-    for setting in ("requirements", "find_links") if site.privileged else ():
-        named = getattr(config, setting)
-        if named and (weakness := weak_component(_beside(site, named))):
-            found.append(Problem(setting, f"{weakness}: whoever can change it decides what everybody runs."))
+    if config.requirements:
+        found += named.others_may_change(site, "requirements", config.requirements)
     return found
 
 
@@ -50,12 +47,7 @@ def sources(config: Config, site: Site) -> dict[str, str]:
     """
     if config.requirements is None:
         return {}
-    path = _beside(site, config.requirements)
-    try:
-        return {config.requirements: path.read_text()}
-    except (OSError, UnicodeDecodeError) as error:
-        what = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise ConfigError([Problem("requirements", f"{path} cannot be read: {what}.")]) from error
+    return {config.requirements: named.read(site, "requirements", config.requirements)}
 
 
 def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
@@ -83,8 +75,8 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
         *run.flags,
     )
     found = python.ask(interpreter, where)
-    named = [re.split(r"[\s\[<>=!~;@(]", package, maxsplit=1)[0] for package in config.packages]
-    imports = config.imports if config.imports is not None else python.modules_of(interpreter, named)
+    packages = [re.split(r"[\s\[<>=!~;@(]", package, maxsplit=1)[0] for package in config.packages]
+    imports = config.imports if config.imports is not None else python.modules_of(interpreter, packages)
     current = wanted.folder.parent.parent / "current" / "kernel"
     python.write_kernel(wanted.folder / "kernel", current, wanted.name, config.display or wanted.name, prefix, found)
     return Made(prefix, found.version, found.packages, tuple(imports))
@@ -106,10 +98,6 @@ def _listed(config: Config, site: Site) -> str:
     return "\n".join([*_ALWAYS, *config.packages, *sources(config, site).values(), ""])
 
 
-def _beside(site: Site, path: str) -> Path:
-    return (site.config.parent if site.config else Path.cwd()) / path
-
-
 class _Uv:
     """Runs uv, tells its steps, and makes its last words an error."""
 
@@ -129,7 +117,7 @@ class _Uv:
         if config.index:
             self.env["UV_DEFAULT_INDEX"] = config.index  # not as a word: it may hold a password
         if config.find_links:
-            self.flags += ["--find-links", str(_beside(site, config.find_links))]
+            self.flags += ["--find-links", str(named.beside(site, config.find_links))]
             self.flags += [] if config.index else ["--no-index"]
 
     def __call__(self, *words: str) -> str:
