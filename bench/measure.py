@@ -135,8 +135,6 @@ def start(plan: Plan) -> list[Row]:
 
 def browser(plan: Plan) -> list[Row]:
     """Chromium: each fresh user's first visit with a fresh profile, then a second one after his server was stopped."""
-    from playwright.sync_api import sync_playwright
-
     from browser import NOTEBOOK_FIRST, visit
 
     rows: list[Row] = []
@@ -146,14 +144,13 @@ def browser(plan: Plan) -> list[Row]:
             running.enter_context(SIDES[side](list(made), spawner=NOTEBOOK_FIRST, log_to=plan.logs))
             for side in plan.sides
         ]
-        playwright = running.enter_context(sync_playwright())
         for number in range(1, plan.visits + 1):
             for turn in range(len(stacks)):
                 stack = stacks[(turn + number) % len(stacks)]
                 name, password = people.pop()
                 with tempfile.TemporaryDirectory(prefix="hubwright-bench-profile-") as profile:
                     for which in ("first", "second"):
-                        seen = visit(playwright, stack, name, password, Path(profile))
+                        seen = visit(stack, name, password, Path(profile))
                         rows.append({"side": stack.name, "user": name, "visit": which, **asdict(seen)})
                         say(f"browser: {stack.name} {number}/{plan.visits}, {which} visit: {seen.output:.2f} s")
                         stack.stop_server(name)

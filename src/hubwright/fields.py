@@ -218,6 +218,11 @@ class Site:
         return self.run / "metrics.sock"
 
     @property
+    def page(self) -> Path:
+        """JupyterLab's page for somebody who has no server yet; see `engines.local.page`."""
+        return self.run / "page.html"
+
+    @property
     def policy(self) -> Path:
         """Root-owned: whom fork server and account helper may serve, compiled from hub.yaml by `up`."""
         return self.run / "policy.json"

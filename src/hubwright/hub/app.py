@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
 
+from hubwright.hub import ahead
 from hubwright.hub.handlers import handlers
 from hubwright.hub.leaving import everywhere
 
@@ -20,6 +21,7 @@ class Application(JupyterHub):
         """Put our handlers before all others, and let who logs out be out."""
         super().init_handlers()
         ours = self.add_url_prefix(self.hub_prefix, handlers())
+        ours += self.add_url_prefix(self.base_url, [(ahead.PATTERN, ahead.AheadHandler)])
         self.handlers[:] = [everywhere(handler) for handler in [*ours, *self.handlers]]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from hubwright.engines.local import launch, places, preload, starting
+from hubwright.engines.local import launch, page, places, preload, starting
 from hubwright.engines.local.child import Starting
 from hubwright.engines.local.loop import Connection
 from hubwright.engines.local.servers import Server, Servers
@@ -189,6 +189,7 @@ def main() -> None:
         starting.prepare(site)
         os.environ.clear()
         preload.settle()
+        page.prepare(site)
         if wishes.merge_memory:
             merging.begin(places.merging_record(site))
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from jupyterhub.spawner import SpawnException
 from traitlets import Float, Int, Unicode
 
 from hubwright.engines.granting import GrantingMixin
+from hubwright.engines.local import marks
 from hubwright.errors import NotRunning
 from hubwright.fields import Site, format_bytes, server_key, unix_url
 from hubwright.machine import async_wire, site_file
@@ -83,12 +83,8 @@ class ForkSpawner(GrantingMixin):
         return env
 
     def get_args(self) -> list[str]:
-        """Return the server's settings; JupyterLab's core files come from Caddy, one URL for all users."""
-        shared = json.loads((self.site.run / "lab.json").read_bytes())["static_url"]
-        settings = [f"--LabApp.override_static_url={shared}"]
-        if self.site.privileged:  # users cannot write the environment; a manager that could not install costs 10 MB
-            settings.append("--LabApp.extension_manager=readonly")
-        return [*settings, *super().get_args()]
+        """Return the server's settings."""
+        return [*marks.arguments(self.site), *super().get_args()]
 
     def without_profiles(self) -> Grant:
         """Return the limits of hub.yaml's `engine` section."""
