@@ -155,7 +155,7 @@ class HubSection(BaseModel):
 
 
 class IdleSection(BaseModel):
-    """When servers that nobody uses are stopped. A kernel that computes counts as used."""
+    """When servers and kernels that nobody uses are stopped. A kernel that computes counts as used."""
 
     model_config = _SECTION
 
@@ -164,6 +164,12 @@ class IdleSection(BaseModel):
     )
     check_every: Annotated[Duration, Field(ge=1, le=86400)] = Field(
         default=60.0, description="How often that is looked at."
+    kernels_after: StopAfter = Field(
+        default=0.0,
+        description="How long a kernel may be idle before it is stopped, also while a page with it is open; "
+        "or `never`. Its server, and the notebook's file with the outputs, stay.",
+        examples=["1h"],
+    )
     )
 
 
@@ -204,7 +210,7 @@ class Hub(BaseModel):
     )
     idle: IdleSection = Field(
         default=IdleSection(),
-        description="When servers that nobody uses are stopped. A kernel that computes counts as used.",
+        description="When servers and kernels that nobody uses are stopped. A kernel that computes counts as used.",
     )
     metrics: Metrics = Field(
         default=Metrics(), description="What servers, homes and the machine take, now and over time."
