@@ -162,14 +162,14 @@ class IdleSection(BaseModel):
     stop_after: StopAfter = Field(
         default=0.0, description="How long a server may be idle before it is stopped; or `never`.", examples=["1h"]
     )
-    check_every: Annotated[Duration, Field(ge=1, le=86400)] = Field(
-        default=60.0, description="How often that is looked at."
     kernels_after: StopAfter = Field(
         default=0.0,
         description="How long a kernel may be idle before it is stopped, also while a page with it is open; "
         "or `never`. Its server, and the notebook's file with the outputs, stay.",
         examples=["1h"],
     )
+    check_every: Annotated[Duration, Field(ge=1, le=86400)] = Field(
+        default=60.0, description="How often that is looked at."
     )
 
 
