@@ -20,6 +20,7 @@ from hubwright.auth.outside_kind import secret_in
 from hubwright.auth.rule import Person
 from hubwright.errors import MachineError, NotRunning, Refused
 
+USED = "This login took too long, or was used already. Start it again."
 _GONE = re.compile(
     r"disabled|deactivated|suspended|blocked|deleted|not exist|not found|no such user|invalid user|AADSTS500(34|57)",
     re.IGNORECASE,
@@ -124,7 +125,7 @@ class OutsideOAuthenticator(OutsideAuthenticator, OAuthenticator, metaclass=_Abs
         if "invalid_client" in answer:
             detail += " Is client_id right, and the secret?"
         if "invalid_grant" in answer:
-            return "This login took too long, or was used already. Start it again.", detail
+            return USED, detail
         return SILENT.format(self.login_service), detail
 
     async def look_up(self, known: Known) -> Person | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import grp
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +20,7 @@ from hubwright.fields import Site
 from hubwright.machine.accounts import USERS_GROUP
 from hubwright.machine.policy import find_account
 from hubwright.people import archive as archives
+from hubwright.people import whole
 from hubwright.people.ids import Ids
 
 app = typer.Typer(
@@ -33,8 +36,9 @@ def archive(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pack homes into archives, one a person, in `archive/` of the state folder; nothing is removed.
+    """Pack homes into archives in `archive/` of the state folder, one a person; nothing is removed.
 
+    With --all it is one file, all-DATE.tar, with everybody's archive in it.
     It reads with each person's own rights, follows no links, and stays on the home's file system.
 
     [bold]Examples[/]
@@ -47,22 +51,24 @@ def archive(
     wanted = list(dict.fromkeys(_everybody(config, site) if all_ else names or ()))
     if not wanted:
         raise Refused("Nobody is named.", remedy="Name people, or say --all.")
-    rows = []
     with _Progress(as_json) as progress:
-        for name in wanted:
-            try:
-                done = archives.create(_account(name), site.state, progress.tell)
-                rows.append({"name": name, "archive": str(done.path), **_plain(done), "error": ""})
-            except HubwrightError as error:
-                rows.append({"name": name, "error": str(error)})
+        if all_:
+            made = whole.create([_account(name) for name in wanted], site.state, progress.tell)
+            rows = [_row(name, "archive", made.done.get(name) or made.failed[name]) for name in wanted]
+        else:
+            rows = [
+                _try(name, "archive", lambda one: archives.create(one, site.state, progress.tell)) for name in wanted
+            ]
     _print(rows, as_json)
 
 
 @app.command()
 def restore(
-    name: Annotated[str, typer.Argument(help="Whose home.", show_default=False)],
+    names: Annotated[list[str] | None, typer.Argument(help="Whose homes.", show_default=False)] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Everybody of an archive that --from names.")] = False,
     source: Annotated[
-        Path | None, typer.Option("--from", help="An archive.", show_default="the newest of that person")
+        Path | None,
+        typer.Option("--from", help="An archive, of one person or of all.", show_default="the newest of each person"),
     ] = None,
     config: ConfigOption = None,
     state: StateOption = None,
@@ -73,26 +79,28 @@ def restore(
     [bold]Examples[/]
 
       sudo hubwright homes restore ada
+
+      sudo hubwright homes restore --all --from all-20301224-180000.tar
     """
     site = _site(config, state)
-    known = archives.found(site.state)
-    mine = [one for one in known if (one.user == name if source is None else one.path.name == source.name)]
-    if not mine:
-        raise Refused(f"There is no archive of {name}.", remedy='See "hubwright homes list".')
+    if all_ == bool(names) or (all_ and source is None):
+        raise Refused("Name people, or say --all and --from an archive.")
+    wanted = _chosen(site, source, names)
     with _Progress(as_json) as progress:
-        done = archives.restore(_account(name), mine[0], progress.tell)
-    _print([{"name": name, "folder": str(done.path), **_plain(done), "error": ""}], as_json)
+        rows = [_try(name, "folder", partial(_restore, which, progress.tell)) for name, which in wanted.items()]
+    _print(rows, as_json)
 
 
 @app.command("list")
 def list_(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """List the archives, the newest first.
+    """List the archives, the newest first; one of everybody's homes has the name `all`.
 
     [bold]Examples[/]
 
       sudo hubwright homes list --json
     """
-    found = archives.found(_site(config, state).state)
+    site = _site(config, state)
+    found = sorted([*whole.found(site.state), *archives.found(site.state)], key=lambda one: one.made, reverse=True)
     if as_json:
         rows = [
             {"name": one.user, "made": one.made.isoformat(), "path": str(one.path), "bytes": one.size} for one in found
@@ -153,8 +161,48 @@ def _account(name: str) -> Any:
     return entry
 
 
-def _plain(done: archives.Done) -> dict[str, Any]:
-    return {"files": done.entries, "bytes": done.bytes, "lost": list(done.lost), "lost_count": done.lost_count}
+def _chosen(site: Site, source: Path | None, names: list[str] | None) -> dict[str, archives.Archive]:
+    """Return which archive each person gets: the newest of his own, or what `source` holds; None is everybody in it."""
+    if source is None:
+        known = [
+            *archives.found(site.state),
+            *(one for all_ in whole.found(site.state) for one in whole.members(all_.path)),
+        ]
+    else:
+        path = source if source.exists() else site.state / archives.FOLDER / source.name
+        if (told := archives.parse(path.name)) and path.is_file():
+            one = archives.Archive(*told, path, path.stat().st_size)
+            known = [one]
+            if names and len(names) == 1:  # whose it was is in its name; whose it shall be has been said
+                return {names[0]: one}
+        else:
+            known = whole.members(path)
+    found = {one.user: one for one in sorted(known, key=lambda one: one.made)}
+    strangers = [name for name in names or () if name not in found]
+    if strangers or not found:
+        raise Refused(
+            f"There is no archive of {', '.join(strangers) or 'anybody'}.", remedy='See "hubwright homes list".'
+        )
+    return {name: found[name] for name in names or sorted(found)}
+
+
+def _restore(which: archives.Archive, tell: archives.Tell, one: Any) -> archives.Done:
+    return archives.restore(one, which, tell)
+
+
+def _try(name: str, place: str, act: Callable[[Any], archives.Done]) -> dict[str, Any]:
+    try:
+        return _row(name, place, act(_account(name)))
+    except HubwrightError as error:
+        return _row(name, place, error)
+
+
+def _row(name: str, place: str, found: archives.Done | HubwrightError) -> dict[str, Any]:
+    """Return what became of a home; `place` is what its path is called."""
+    if isinstance(found, HubwrightError):
+        return {"name": name, "error": str(found)}
+    told = {"files": found.entries, "bytes": found.bytes, "lost": list(found.lost), "lost_count": found.lost_count}
+    return {"name": name, place: str(found.path), **told, "error": ""}
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:

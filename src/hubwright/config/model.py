@@ -155,12 +155,18 @@ class HubSection(BaseModel):
 
 
 class IdleSection(BaseModel):
-    """When servers that nobody uses are stopped. A kernel that computes counts as used."""
+    """When servers and kernels that nobody uses are stopped. A kernel that computes counts as used."""
 
     model_config = _SECTION
 
     stop_after: StopAfter = Field(
         default=0.0, description="How long a server may be idle before it is stopped; or `never`.", examples=["1h"]
+    )
+    kernels_after: StopAfter = Field(
+        default=0.0,
+        description="How long a kernel may be idle before it is stopped, also while a page with it is open; "
+        "or `never`. Its server, and the notebook's file with the outputs, stay.",
+        examples=["1h"],
     )
     check_every: Annotated[Duration, Field(ge=1, le=86400)] = Field(
         default=60.0, description="How often that is looked at."
@@ -204,7 +210,7 @@ class Hub(BaseModel):
     )
     idle: IdleSection = Field(
         default=IdleSection(),
-        description="When servers that nobody uses are stopped. A kernel that computes counts as used.",
+        description="When servers and kernels that nobody uses are stopped. A kernel that computes counts as used.",
     )
     metrics: Metrics = Field(
         default=Metrics(), description="What servers, homes and the machine take, now and over time."

@@ -170,7 +170,7 @@ def _spawner(hub: Hub) -> dict[str, Any]:
         "http_timeout": 180,
         "environment": {},
         # a server remembers what the hub said of a cookie: who logs out shall be out soon
-        "args": [f"--HubAuth.cache_max_age={_REMEMBERED}"],
+        "args": [f"--HubAuth.cache_max_age={_REMEMBERED}", *_kernel_culling(hub)],
     }
     if hub.idle.stop_after:  # what the culler looks at must be newer than what it looks for
         report = min(300, max(1, math.floor(hub.idle.stop_after / 4)))
@@ -198,6 +198,18 @@ def _grant(hub: Hub, c: Settings) -> None:
             settings["start_timeout"] += math.ceil(waits)
     # JupyterHub counts the names there are, and takes 0 for "no limit"; how many run is decided at each start
     c["JupyterHub"].update(allow_named_servers=most > 1, named_server_limit_per_user=most - 1)
+def _kernel_culling(hub: Hub) -> list[str]:
+    """Return what tells Jupyter Server to stop idle kernels; one that computes is never stopped, by its default."""
+    if not hub.idle.kernels_after:
+        return []
+    settings = {
+        "cull_idle_timeout": max(1, round(hub.idle.kernels_after)),
+        "cull_interval": max(1, round(hub.idle.check_every)),
+        "cull_connected": True,  # a page that is left open uses nothing
+    }
+    return [f"--MappingKernelManager.{name}={value}" for name, value in settings.items()]
+
+
 
 
 def _culler(hub: Hub, site: Site) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ CONTROLLERS = ("memory", "cpu", "pids")
 _PERIOD = 100_000
 """Microseconds over which a processor limit is counted (the kernel's default)."""
 _MEMORY_1 = ("memory.memsw.limit_in_bytes", "memory.limit_in_bytes")
+_ROUNDS = 10
+"""How often processes are looked for in a group that is being ended: each round finds what was forked in the last."""
 _VANISHED = (errno.ENOENT, errno.ENODEV, errno.EEXIST)
 """What one is told of a folder that is removed while one uses it (the last by `Path.mkdir`)."""
 
@@ -157,7 +158,7 @@ class Group:
                     _try_write(parent / steps[depth] / "memory.use_hierarchy", "1")
 
     def limit(self, limits: Limits) -> None:
-        """Set the limits.
+        """Set the limits; without one on processes there is none any more.
 
         Raises:
             MachineError: one of them cannot be enforced on this machine.
@@ -180,8 +181,11 @@ class Group:
             else:
                 _write(folder / "cpu.cfs_period_us", str(_PERIOD))
                 _write(folder / "cpu.cfs_quota_us", str(quota))
-        if (folder := self._folder("pids")) and limits.processes is not None:
-            _write(folder / "pids.max", str(limits.processes))
+        if folder := self._folder("pids"):
+            if limits.processes is not None:
+                _write(folder / "pids.max", str(limits.processes))
+            else:  # after `kill`
+                _try_write(folder / "pids.max", "max")
 
     def unlimit(self) -> None:
         """Take the limits off memory and processors, where there are any."""
@@ -244,19 +248,23 @@ class Group:
         return folder / name if folder else None
 
     def kill(self) -> None:
-        """End every process in it with SIGKILL, also those that fork meanwhile; they are gone a moment later."""
+        """End every process in it with SIGKILL, and let none be forked in it until `limit` is called again.
+
+        Never waits: they are gone a moment later, or much later when the kernel does not let go of one. Where the
+        machine counts no processes, what forks faster than it is ended takes more than one call.
+        """
         if self.hierarchy.version == 2 and _try_write(self.folders[0] / "cgroup.kill", "1"):
             return
-        for _ in range(50):
-            pids = self.pids()
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            if not pids:
+        if folder := self._folder("pids"):
+            _try_write(folder / "pids.max", "0")
+        ended: set[int] = set()
+        for _ in range(_ROUNDS):
+            if not (pids := set(self.pids()) - ended):
                 return
-            time.sleep(0.005)
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            ended |= pids
 
     def remove(self) -> bool:
         """Remove the empty group; False while something is left in it."""

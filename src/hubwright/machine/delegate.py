@@ -96,8 +96,13 @@ def clear(name: str, timeout: float = 2.0) -> bool:
     hierarchy = find(name)
     if not hierarchy.mounts:
         return True
-    for group in servers(hierarchy):
-        group.kill()
+    deadline = time.monotonic() + timeout
+    while left := [group for group in servers(hierarchy) if group.pids()]:
+        for group in left:
+            group.kill()
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.02)
     gone = release(hierarchy, timeout)
     for tree in cgroups.trees():
         gone = cgroups.Group(cgroups.Hierarchy(1, {"": tree}, ""), name).sweep() and gone

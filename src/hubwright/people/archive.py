@@ -12,11 +12,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hubwright.errors import MachineError, Refused, printable
 from hubwright.machine.files import Owner, make_folder
@@ -43,6 +43,8 @@ class Archive:
     made: datetime
     path: Path
     size: int
+    begin: int = 0
+    """Where in the file it begins: one of all homes holds many."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,20 @@ def found(state: Path, user: str | None = None) -> list[Archive]:
     """Return the archives, the newest first."""
     archives = []
     for path in (state / FOLDER).glob("*.tar.gz"):
-        if (match := _NAME.fullmatch(path.name)) and user in {None, match[1]}:
-            made = datetime.strptime(match[2], "%Y%m%d-%H%M%S").astimezone()
-            archives.append(Archive(match[1], made, path, path.stat().st_size))
+        if (name := parse(path.name)) and user in {None, name[0]}:
+            archives.append(Archive(*name, path, path.stat().st_size))
     return sorted(archives, key=lambda one: (one.made, one.user), reverse=True)
+
+
+def parse(name: str) -> tuple[str, datetime] | None:
+    """Return whose archive has this name, and when it was made; None when it is no name of one."""
+    match = _NAME.fullmatch(name)
+    return (match[1], parse_time(match[2])) if match else None
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment that stands in an archive's name; `ValueError` when it is none."""
+    return datetime.strptime(text, "%Y%m%d-%H%M%S").astimezone()
 
 
 def create(entry: pwd.struct_passwd, state: Path, tell: Tell = lambda *_: None) -> Done:
@@ -79,29 +91,44 @@ def create(entry: pwd.struct_passwd, state: Path, tell: Tell = lambda *_: None) 
         Refused: a system account.
         MachineError: the disk has no room, or the home cannot be read.
     """
-    _check(entry)
-    place = folder(state)
-    for left in place.glob(f".{entry.pw_name}-*.partial"):
-        left.unlink()
-    room = shutil.disk_usage(place).free - RESERVE
+    check(entry)
+    with appearing(folder(state), entry.pw_name, ".tar.gz") as (file, path):
+        return pack(entry, file, path, tell)
+
+
+def pack(entry: pwd.struct_passwd, file: IO[bytes], path: Path, tell: Tell) -> Done:
+    """Pack a home into an open file from where it stands, to its end, and read it once more; `path` is for messages.
+
+    Raises:
+        MachineError: the disk has no room, or the home cannot be read.
+    """
+    begin = file.tell()
+    room = shutil.disk_usage(path.parent).free - RESERVE
     if room <= 0:
-        raise MachineError("The disk is too full for an archive.", where=str(place), remedy="Make room.")
-    path = _free_name(place, entry.pw_name)
+        raise MachineError("The disk is too full for an archive.", where=str(path.parent), remedy="Make room.")
+    told = _run("create", entry, room, tell, stdout=file.fileno())
+    file.seek(begin)
+    again = _run("verify", entry, room, tell, stdin=file.fileno())
+    if (again["entries"], again["bytes"]) != (told["entries"], told["bytes"]):
+        raise MachineError(f"The archive of {entry.pw_name} does not hold what was put in.")
+    return Done(path, told["entries"], told["bytes"], tuple(told["lost"]), told["lost_count"])
+
+
+@contextlib.contextmanager
+def appearing(place: Path, name: str, ending: str) -> Iterator[tuple[IO[bytes], Path]]:
+    """Yield an open file, and where it appears, as `NAME-DATE` and the ending, when it is left without an exception."""
+    for left in place.glob(f".{name}-*.partial"):
+        left.unlink()
+    path = _free_name(place, name, ending)
     partial = path.with_name(f".{path.name}.partial")
-    with open(
-        os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "rb+"
-    ) as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(partial, flags, 0o600), "rb+", buffering=0) as file:
         try:
-            told = _run("create", entry, room, tell, stdout=file.fileno())
-            file.seek(0)
-            again = _run("verify", entry, room, tell, stdin=file.fileno())
-            if (again["entries"], again["bytes"]) != (told["entries"], told["bytes"]):
-                raise MachineError(f"The archive of {entry.pw_name} does not hold what was put in.")
+            yield file, path
             os.fsync(file.fileno())
             os.link(partial, path)  # unlike a rename it overwrites nothing
         finally:
             partial.unlink()
-    return Done(path, told["entries"], told["bytes"], tuple(told["lost"]), told["lost_count"])
 
 
 def restore(entry: pwd.struct_passwd, archive: Archive, tell: Tell = lambda *_: None) -> Done:
@@ -111,12 +138,13 @@ def restore(entry: pwd.struct_passwd, archive: Archive, tell: Tell = lambda *_: 
         Refused: there is such a folder already, or it is a system account.
         MachineError: the disk has no room, or the archive is damaged.
     """
-    _check(entry)
+    check(entry)
     name = f"restored-{archive.made:%Y%m%d-%H%M%S}"
     home = Path(entry.pw_dir)
     room = shutil.disk_usage(home.parent).free - RESERVE
-    with open(os.open(archive.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        told = _run("restore", entry, room, tell, name, stdin=file.fileno())
+    with open(os.open(archive.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as file:
+        file.seek(archive.begin)
+        told = _run("restore", entry, room, tell, name, str(archive.size), stdin=file.fileno())
     return Done(home / name, told["entries"], told["bytes"], tuple(told["lost"]), told["lost_count"])
 
 
@@ -126,7 +154,7 @@ def remove_home(entry: pwd.struct_passwd, tell: Tell = lambda *_: None) -> None:
     Raises:
         MachineError: something in it is not the owner's to remove.
     """
-    _check(entry)
+    check(entry)
     home = Path(entry.pw_dir)
     if not os.path.lexists(home):
         return
@@ -138,16 +166,17 @@ def remove_home(entry: pwd.struct_passwd, tell: Tell = lambda *_: None) -> None:
         raise MachineError(f"Something in {home} cannot be removed{lost}: {error.strerror}.") from error
 
 
-def _free_name(place: Path, user: str) -> Path:
+def _free_name(place: Path, name: str, ending: str) -> Path:
     for _ in range(100):
-        path = place / f"{user}-{datetime.now().astimezone():%Y%m%d-%H%M%S}.tar.gz"
+        path = place / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}{ending}"
         if not path.exists():
             return path
         time.sleep(0.1)
-    raise MachineError(f"There is an archive of {user} from this second already.", where=str(place))
+    raise MachineError(f"There is an archive of {name} from this second already.", where=str(place))
 
 
-def _check(entry: pwd.struct_passwd) -> None:
+def check(entry: pwd.struct_passwd) -> None:
+    """Refuse the home of a system account with `Refused`."""
     if entry.pw_uid < _FIRST_PERSON or entry.pw_uid == 65534:
         raise Refused(f"{entry.pw_name} is a system account.")
 

@@ -2,9 +2,10 @@
 
     python -I -m hubwright.people.pack create NAME UID GID HOME LARGEST > archive
     python -I -m hubwright.people.pack verify NAME UID GID HOME LARGEST < archive
-    python -I -m hubwright.people.pack restore NAME UID GID HOME LARGEST FOLDER < archive
+    python -I -m hubwright.people.pack restore NAME UID GID HOME LARGEST FOLDER SIZE < archive
     python -I -m hubwright.people.pack empty NAME UID GID HOME LARGEST
 
+An archive begins where its file stands, and SIZE is how many bytes of it there are: others may follow.
 What a user made is touched with that user's own rights only, through descriptors of folders, and no link is followed.
 Having been root, it cannot be traced by its user (prctl(2), PR_SET_DUMPABLE). It tells how far it is as JSON lines on
 stderr; the last has `"done": true` or an `"error"`. Standard library only.
@@ -174,6 +175,18 @@ class _Exactly:
         return data
 
 
+class _First:
+    """The first bytes of a stream."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def read(self, wanted: int) -> bytes:
+        data = self._file.read(min(wanted, self._left))
+        self._left -= len(data)
+        return data
+
+
 class Unpacker:
     """Writes a tar stream into a new, empty folder; whatever the stream says, nothing lands elsewhere."""
 
@@ -307,7 +320,8 @@ def main() -> None:
         become(name, int(uid), int(gid))
         size = int(largest)
         if what == "create":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            end = os.lseek(1, 0, os.SEEK_CUR) + size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (end, end))
             folder = os.open(home, _FOLDER)
             with (
                 gzip.GzipFile(fileobj=sys.stdout.buffer, mode="wb", compresslevel=3, filename="") as packed,
@@ -324,7 +338,8 @@ def main() -> None:
             top = os.open(home, _FOLDER)
             os.mkdir(rest[0], 0o700, dir_fd=top)
             folder = os.open(rest[0], _FOLDER, dir_fd=top)
-            with gzip.GzipFile(fileobj=sys.stdin.buffer) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
+            part: Any = _First(sys.stdin.buffer, int(rest[1]))
+            with gzip.GzipFile(fileobj=part) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
                 Unpacker(folder, progress).unpack(tar, size)
         else:
             empty(os.open(home, _FOLDER), progress)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import wait_until
+from tests.idle_kernels import IDLE, check_idle_kernels_go
 from tests.integration.docker.containers import inspected
 from tests.integration.docker.daemon import FOLDERS
 from tests.running import PREFIX, Notebook, Service
@@ -90,6 +91,11 @@ def test_an_environment_and_its_kernel_in_the_home_work(notebook, ada) -> None:
     spec.write_text(json.dumps({"argv": argv, "display_name": "Own", "language": "python"}))
     own = notebook.kernel("own")
     assert own.value("import sys, json; print(json.dumps(sys.prefix))") == str(ada.home / "own")
+
+
+def test_an_idle_kernel_is_stopped_and_a_computing_one_is_not(docker_service, module_account) -> None:
+    """julia-class, row 3, in a container."""
+    check_idle_kernels_go(docker_service({"idle": IDLE}).up().start(module_account().name))
 
 
 def test_volumes_are_read_only_unless_hub_yaml_says_otherwise(kernel, shared, ada) -> None:

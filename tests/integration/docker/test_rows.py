@@ -77,6 +77,7 @@ ELSEWHERE = {
     ],
     10: [
         "unit/hub/pages/test_branding.py",
+        "integration/test_templates.py",
         "integration/auth/test_user_command.py",
         "machine/inside_service.py::test_an_upgrade_keeps_notebooks",
     ],

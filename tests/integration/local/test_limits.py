@@ -8,11 +8,13 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 from tests.asking import ask_start
 from tests.conftest import Account, measured, wait_until
-from tests.running import Kernel, Notebook, Service
+from tests.running import Kernel, Notebook, Service, stuck
+from tests.slowness import SLOWNESS
 
 from hubwright.fields import server_key
 
@@ -111,6 +113,27 @@ def test_a_hub_that_asks_for_no_limits_gets_them_all_the_same(notebook: Notebook
     assert found == [str(400 * 2**20)]
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: pid not in [server["pid"] for server in notebook.service.listed()])
+
+
+def test_nobody_waits_while_a_fork_bomb_is_ended(notebook: Notebook, module_account: Callable[..., Account]) -> None:
+    """It forks as fast as it can, and one of its processes does not let itself be ended."""
+    service, bomber, other = notebook.service, module_account(), module_account()
+    kernel = service.start(bomber.name).kernel()
+    bomb = "import os, time\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(0.001)"
+    last = int(kernel.run(f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {bomb!r}]).pid)"))
+    wait_until(lambda: max(one["processes"] for one in service.listed()) >= 115)
+    spent = []
+    with stuck(last):
+        service.stop(bomber.name)
+        while len(spent) < 100:
+            began = time.monotonic()
+            assert [one["user"] for one in service.listed()] == [notebook.user]
+            spent.append(time.monotonic() - began)
+            time.sleep(0.01)
+        assert service.start(other.name).ask("GET", "api").status_code == 200
+    assert median(spent) < 0.02 * SLOWNESS, "the fork server answers as ever"
+    service.stop(other.name)
+    wait_until(lambda: not _control_groups(f"hubwright-{service.run.name}*/user.{bomber.uid}"))
 
 
 def _memory_limits(key: str) -> list[Path]:

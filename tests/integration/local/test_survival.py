@@ -23,7 +23,7 @@ from hubwright.machine.process import Process
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
 
-PARTS = ["hub", "fork-server", "caddy", "account-helper"]
+PARTS = ["hub", "fork-server", "caddy", "account-helper", "metrics"]
 YAML = """\
 hub: {listen: "127.0.0.1:{port}"}
 auth: {kind: pam, allow: all}
@@ -320,9 +320,34 @@ def test_the_account_helper_is_killed_while_it_checks_a_password(running: Servic
     wait_until(lambda: log_in(people[1].password).status_code == 302, 30)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_up_ends_in_mid_spawn(running: Service, people: list[Account], number: int) -> None:
+    """SIGTERM also ends what was just starting; after SIGKILL the start goes on, under the next `up`."""
+    name = people[1].name
+    with in_mid_spawn(running, name) as server:
+        up_again(running, number, server)
+    works_and_leaves_nothing(running, name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_up_ends_in_mid_stop(running: Service, people: list[Account], number: int) -> None:
+    name = people[1].name
+    with in_mid_stop(running, name) as server:
+        up_again(running, number, server)
+    assert server.wait(20)
+    works_and_leaves_nothing(running, name)
+
+
+def up_again(running: Service, number: int, server: Process) -> None:
+    """End `up`, see that a frozen server has ended with it or has not, and start `up` again."""
+    running.down(number)
+    assert server.alive() == (number == signal.SIGKILL)
+    running.up()
+
+
 def test_up_is_killed_and_a_second_adopts(running: Service, kernel: Kernel, people: list[Account]) -> None:
     """SIGKILL for the supervisor: parts and notebooks run on, the next `up` takes them over."""
-    before = {part: running.part(part) for part in ("hub", "fork-server", "caddy")}
+    before = {part: running.part(part) for part in PARTS}
     assert running.process
     running.process.kill()
     running.process.wait(10)
@@ -358,6 +383,6 @@ def test_stopping_ends_everything(running: Service, people: list[Account]) -> No
     if not running.server(people[0].name):
         running.start(people[0].name)
     pid = running.listed()[0]["pid"]
-    parts = [running.part(part) for part in ("hub", "fork-server", "caddy", "account-helper")]
+    parts = [running.part(part) for part in PARTS]
     assert running.down(signal.SIGINT) == 0
     assert not any(Process.of(one) for one in (pid, *parts))

@@ -152,6 +152,15 @@ def test_a_roster_comes_and_goes(world):
     shown = json.loads(service.cli("user", "show", ada, "--json").stdout)
     assert (shown["login"], shown["on_the_roster"], shown["number"]) == (f"{ada}@example.org", True, world.first + 1)
 
+    # everybody's home in one file, and hers out of it again
+    Path(find_account(ada).pw_dir, "later.txt").write_text("hers, too")
+    rows = json.loads(service.cli("homes", "archive", "--all", "--json", check=False).stdout)  # others are here, too
+    (whole,) = {row["archive"] for row in rows if row["name"] in (ada, bob)}
+    assert "all" in [one["name"] for one in json.loads(service.cli("homes", "list", "--json").stdout)]
+    (row,) = json.loads(service.cli("homes", "restore", ada, "--from", Path(whole).name, "--json").stdout)
+    assert Path(row["folder"], "later.txt").read_text() == "hers, too"
+    assert "Name people, or say --all and --from" in service.cli("homes", "restore", "--all", check=False).stderr
+
 
 def test_who_is_somebody_else_is_refused_by_line(world, account):
     """An account that Hubwright did not make, a sudoer, a foreign home, a foreign group: told; the others get in."""

@@ -15,7 +15,7 @@ import pytest
 
 from hubwright.errors import MachineError, Refused
 from hubwright.machine.mounts import mount_memory, unmount
-from hubwright.people import archive, homes
+from hubwright.people import archive, homes, whole
 
 pytestmark = pytest.mark.root
 
@@ -86,6 +86,36 @@ def test_a_home_comes_back_as_it_was(ada, state):
     with pytest.raises(Refused, match="already"):
         archive.restore(entry(ada), one)
     assert (restored / "run").read_text() == before
+
+
+def test_all_homes_are_one_archive_of_which_each_comes_back(ada, account, state):
+    """A plain tar; who cannot be packed is left out and told, without a trace in it; each is restored alone."""
+    bob, gone = account(), account(home=False)
+    for person, size in ((ada, 300_001), (bob, 70_000)):
+        (person.home / "mine").write_bytes(os.urandom(size))
+        give(person, person.home / "mine")
+    made = whole.create([entry(ada), pwd.getpwnam("daemon"), entry(gone), entry(bob)], state)
+    assert {*made.done} == {ada.name, bob.name} and {*made.failed} == {"daemon", gone.name}
+    assert (made.path.stat().st_mode & 0o777, made.path.stat().st_uid) == (0o600, 0)
+    assert not list((state / "archive").glob(".*"))
+    assert [one.path for one in whole.found(state)] == [made.path] and archive.found(state) == []
+    inside = names(made.path)
+    assert len(inside) == 2 and all(info.size for info in inside.values())
+    with tarfile.open(made.path) as tar, tarfile.open(fileobj=tar.extractfile(list(inside)[1])) as bobs:
+        assert bobs.extractfile("mine").read() == (bob.home / "mine").read_bytes()
+    for person, one in zip((ada, bob), whole.members(made.path), strict=True):
+        assert one.user == person.name
+        back = archive.restore(entry(person), one)
+        assert (back.lost_count, back.entries) == (0, made.done[person.name].entries)
+        assert (back.path / "mine").read_bytes() == (person.home / "mine").read_bytes()
+        assert (back.path / "mine").stat().st_uid == person.uid
+    with pytest.raises(MachineError, match="No home could be packed"):
+        whole.create([entry(gone)], state)
+    assert len(whole.found(state)) == 1 and not list((state / "archive").glob(".*"))
+    (state / "no.tar").write_bytes(os.urandom(2000))
+    for path, why in ((state / "no.tar", "is no archive of homes"), (state / "none.tar", "cannot be read")):
+        with pytest.raises(Refused, match=why):
+            whole.members(path)
 
 
 def test_a_link_never_leads_out_of_a_home(ada, account, state, tmp_path):

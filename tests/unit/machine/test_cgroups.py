@@ -7,11 +7,13 @@ import random
 import secrets
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.conftest import measured, wait_until
+from tests.running import stuck
 
 from hubwright.errors import MachineError
 from hubwright.machine import cgroups
@@ -168,14 +170,32 @@ def test_processes_past_the_limit_are_not_made(group: cgroups.Group) -> None:
 
 @pytest.mark.root
 def test_kill_ends_also_what_keeps_forking(group: cgroups.Group) -> None:
+    """One call is enough, and later the group holds processes again."""
     group.limit(Limits(processes=100))
     process = run(group, "import os, time\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(0.01)")
     process.stdout and process.stdout.close()
-    while group.usage().processes < 50:
-        pass
+    wait_until(lambda: group.usage().processes >= 50)
     group.kill()
     process.wait(10)
     wait_until(lambda: group.pids() == [])
+    group.limit(Limits())
+    assert run(group, "import subprocess; print(subprocess.call(['true']))").communicate(timeout=20)[0] == b"0\n"
+
+
+@pytest.mark.root
+def test_kill_does_not_wait_for_who_does_not_end(group: cgroups.Group) -> None:
+    """The fork server has one thread, and others want their servers."""
+    sleeper = run(group, "import time; time.sleep(60)")
+    with sleeper:
+        wait_until(lambda: group.pids() == [sleeper.pid])
+        with stuck(sleeper.pid):
+            spent = []
+            for _ in range(5):
+                began = time.monotonic()
+                group.kill()
+                spent.append(time.monotonic() - began)
+            assert min(spent) < 0.05, spent
+    assert sleeper.returncode == -9
 
 
 @pytest.mark.root

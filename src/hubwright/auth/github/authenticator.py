@@ -5,16 +5,28 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from tornado.web import HTTPError
 from traitlets import Unicode
 
-from hubwright.auth.outside_oauth import OutsideOAuthenticator
+from hubwright.auth.outside_oauth import USED, OutsideOAuthenticator
 from hubwright.auth.rule import Person
+from hubwright.errors import Refused
 
 
 class GitHubAuthenticator(OutsideOAuthenticator):
     """GitHub: its own names and numbers; organizations and teams are groups, `org` and `org/team`."""
 
     api = Unicode("https://api.github.com", config=True, help="Where GitHub's API is.")
+
+    async def get_token_info(self, handler: Any, params: dict[str, Any]) -> dict[str, Any]:
+        """Exchange a code; GitHub tells what is wrong with one in an answer of status 200."""
+        try:
+            found: dict[str, Any] = await super().get_token_info(handler, params)
+        except HTTPError as error:
+            if "code passed is incorrect or expired" in (error.log_message or ""):
+                raise Refused(USED) from error
+            raise
+        return found
 
     async def person(self, token: dict[str, Any], claims: dict[str, Any], told: dict[str, Any]) -> Person:
         """Return the person with the groups that the scopes let us see."""

@@ -22,6 +22,8 @@ from hubwright.machine.process import Process
 
 _REMEMBERED = 600.0
 """Seconds for which the exit code of a server that ended can be asked."""
+_LONGEST_WAIT = 5.0
+"""Seconds between two looks at a process that does not end."""
 
 
 @dataclass
@@ -166,15 +168,18 @@ class Servers(Loop):
             places.end_strays(server.key, server.user, server.name)
         places.remove(self.site, server.key)
 
-    def empty(self, group: cgroups.Group, server: Server | None = None, tries: int = 50) -> None:
-        """End what is in a server's group and remove it, in some seconds; not once another server runs in it."""
+    def empty(self, group: cgroups.Group, server: Server | None = None, wait: float = 0.1) -> None:
+        """End what is in a server's group, and remove it once that is gone; not when another server runs in it.
+
+        The next look is `wait` seconds later, and so on: nobody else waits for what the kernel does not let go of.
+        """
         if any(other is not server and other.group == group.path for other in self.running()):
             return
         group.kill()
-        if group.remove() or not tries:
+        if group.remove():
             cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
         else:
-            self.later(0.1, lambda: self.empty(group, server, tries - 1))
+            self.later(wait, lambda: self.empty(group, server, min(wait * 1.2, _LONGEST_WAIT)))
 
     def share(self, new: Server | None = None) -> HubwrightError | None:
         """Divide what all servers share among those that run, and `new`; return why that could not be."""
