@@ -220,8 +220,9 @@ def main() -> None:
         asyncio.run(upstream(chosen.upstream))
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="hubwright-bench-", dir=memory) as work:
-        (Path(work) / "servers").mkdir()
-        argv = [sys.executable, __file__, "--upstream", str(Path(work) / "servers")]
+        servers = Path(work) / "s"  # `Site.servers`
+        servers.mkdir()
+        argv = [sys.executable, __file__, "--upstream", str(servers)]
         processes = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)]
         try:
             ports = json.loads(processes[0].stdout.readline())

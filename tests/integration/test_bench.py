@@ -20,7 +20,7 @@ pytestmark = [
 
 def test_a_smoke_run_measures_both_sides(tmp_path):
     """Both sides' servers say the same of themselves, every user gets a result, and the accounts are gone."""
-    argv = [sys.executable, str(RUN), "one", "many", "--quick", "--out", str(tmp_path)]
+    argv = [sys.executable, str(RUN), "one", "many", "proxy", "--quick", "--out", str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=380)
     assert done.returncode == 0, done.stderr
     for name in ("one", "many"):
@@ -29,4 +29,6 @@ def test_a_smoke_run_measures_both_sides(tmp_path):
         assert [row["side"] for row in rows].count("plain") == 2
         assert [row["side"] for row in rows].count("hubwright") == 2
         assert all(float(row["result"]) > 0 for row in rows)
+    proxy = (tmp_path / "proxy.csv").read_text()
+    assert "websocket echo of 1 KiB" in proxy and "add a route" in proxy
     assert not [entry.pw_name for entry in pwd.getpwall() if entry.pw_gecos == "hubwright benchmark"]
