@@ -38,6 +38,18 @@ def test_its_user_has_a_server_and_a_forked_kernel(running: Service, person: Acc
     assert Path(f"/proc/{pid}/cmdline").read_text().startswith(f"kernel {person.name}/")
     assert "1 server, 1 user." in running.cli("status").stdout
     running.stop(person.name)
+
+
+def test_a_server_that_was_just_stopped_is_told_by_nobody(running: Service, person: Account) -> None:
+    """The metrics' last look may be older than its end."""
+
+    def measured() -> list[str]:
+        answer = running.api("GET", "/hubwright/usage?all=1")
+        return [one["user"] for one in answer.json()["servers"]] if answer.status_code == 200 else []
+
+    running.start(person.name)
+    wait_until(lambda: person.name in measured())
+    running.stop(person.name)
     assert "0 servers, 1 user." in running.cli("status").stdout
 
 

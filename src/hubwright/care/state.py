@@ -15,12 +15,17 @@ from hubwright.care.hub_api import HubApi
 from hubwright.care.supervise import CADDY, FORK_SERVER, HUB, LEDGER
 from hubwright.care.watch import read_ledger
 from hubwright.errors import HubwrightError
-from hubwright.fields import Site
+from hubwright.fields import Site, server_key
 from hubwright.machine import async_wire, wire
 from hubwright.machine.process import Process
 
 _ANSWER = 5.0
 """Seconds that a part has to answer."""
+_LOOKS, _BETWEEN = 4, 0.2
+"""How often hub and fork server are asked while they disagree, and how many seconds lie between."""
+
+_Servers = dict[tuple[str, str], dict[str, Any]]
+"""User and server name to what somebody says of that server."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class ServerState:
     age: float | None
     ready: bool
     """Whether the hub calls it ready."""
+    pending: str | None
+    """What the hub is doing with it: `spawn`, `stop` or `check`; None for nothing, and where it is not known."""
     last_activity: str | None
 
 
@@ -85,8 +92,7 @@ def read(site: Site) -> State:
         health: Literal["well", "silent", "down"] = "well" if works else "silent" if process else "down"
         parts.append(PartState(name, health, process.pid if process else None, process.age if process else None))
     healthy = {part.name for part in parts if part.health == "well"}
-    running = _running(site) if FORK_SERVER in healthy else []
-    known, users = _known(site) if HUB in healthy else ({}, None)
+    running, known, users = _look(site, healthy)
     measured = asyncio.run(_measured(site))
     return State(site.public_url, tuple(parts), _servers(running, known, measured), users, *_certificate(site))
 
@@ -105,15 +111,34 @@ def _certificate(site: Site) -> tuple[str | None, bool]:
     return None, False
 
 
-def _running(site: Site) -> list[dict[str, Any]]:
+def _look(site: Site, healthy: set[str]) -> tuple[_Servers, _Servers, int | None]:
+    """Return what the fork server says, what the hub says, and how many people that knows.
+
+    A server may start or end between the two answers: while they disagree both are asked again.
+    """
+    for look in range(_LOOKS):
+        time.sleep(_BETWEEN if look else 0)
+        running = _running(site) if FORK_SERVER in healthy else {}
+        known, users = _known(site) if HUB in healthy else ({}, None)
+        settled = {key for key, model in known.items() if not model.get("pending")}
+        if users is None or FORK_SERVER not in healthy or settled <= running.keys() <= known.keys():
+            break
+    return running, known, users
+
+
+def _running(site: Site) -> _Servers:
     try:
-        return list(wire.call(site.fork_socket, {"op": "list"}, timeout=5).get("servers", ()))
+        found = wire.call(site.fork_socket, {"op": "list"}, timeout=5).get("servers", ())
     except HubwrightError:
-        return []
+        return {}
+    return {(str(one["user"]), str(one["server"])): one for one in found}
 
 
-async def _measured(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what the metrics tell of every server; nothing while they do not answer, or where they are off."""
+async def _measured(site: Site) -> _Servers:
+    """Return what the metrics tell of every server; nothing while they do not answer, or where they are off.
+
+    What they saw is some seconds old: a server that has left nothing in `site.servers` has ended since.
+    """
     try:
         async with async_wire.connect(site.metrics_socket) as connection:
             connection.send({"op": "usage", "users": None})
@@ -122,10 +147,11 @@ async def _measured(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
     except HubwrightError:
         return {}
     servers = json.loads(body)["servers"] if body else []
-    return {(str(one["user"]), str(one["server"])): one for one in servers}
+    seen = {(str(one["user"]), str(one["server"])): one for one in servers}
+    return {key: one for key, one in seen.items() if (site.servers / server_key(*key)).exists()}
 
 
-def _known(site: Site) -> tuple[dict[tuple[str, str], dict[str, Any]], int | None]:
+def _known(site: Site) -> tuple[_Servers, int | None]:
     api = HubApi(site, timeout=5)
     try:
         active = api.users(active=True)
@@ -135,17 +161,12 @@ def _known(site: Site) -> tuple[dict[tuple[str, str], dict[str, Any]], int | Non
         return {}, None
 
 
-def _servers(
-    running: list[dict[str, Any]],
-    known: dict[tuple[str, str], dict[str, Any]],
-    measured: dict[tuple[str, str], dict[str, Any]],
-) -> tuple[ServerState, ...]:
+def _servers(running: _Servers, known: _Servers, measured: _Servers) -> tuple[ServerState, ...]:
     """Everything that runs or that the hub takes for running; what the fork server counts is of this moment."""
-    found = {(str(one["user"]), str(one["server"])): one for one in running}
     now = time.time()
     states = []
-    for user, name in sorted({*found, *known, *measured}):
-        one, model, seen = found.get((user, name), {}), known.get((user, name), {}), measured.get((user, name), {})
+    for user, name in sorted({*running, *known, *measured}):
+        one, model, seen = running.get((user, name), {}), known.get((user, name), {}), measured.get((user, name), {})
         process = Process(one["pid"], one["started"]) if one else None
         since = seen.get("since")
         states.append(
@@ -157,6 +178,7 @@ def _servers(
                 cpu=seen.get("cpu"),
                 age=process.age if process else now - since if since else None,
                 ready=bool(model.get("ready")),
+                pending=model.get("pending"),
                 last_activity=model.get("last_activity"),
             )
         )

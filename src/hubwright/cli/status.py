@@ -16,6 +16,8 @@ from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.errors import NotRunning
 
 _STYLE = {"well": "green", "silent": "yellow", "down": "bold red"}
+_PENDING = {"spawn": "starting", "stop": "stopping", "check": "being looked at"}
+"""What the hub is doing with a server, in words."""
 
 
 def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
@@ -63,6 +65,8 @@ def _show(found: states.State) -> None:
             health = "[green]well[/]" if one.ready and there else "[yellow]unknown to the hub[/]"
             if not there:
                 health = "[bold red]gone[/]" if counted else "[yellow]not known[/]"
+            if one.pending:
+                health = f"[yellow]{_PENDING.get(one.pending, one.pending)}[/]"
             memory = "-" if one.memory is None else f"{one.memory / 2**20:,.0f} MB"
             cpu = "-" if one.cpu is None else f"{one.cpu:.2f}"
             servers.add_row(one.user, one.server or "-", health, cpu, memory, _age(one.age), str(one.pid or "-"))
