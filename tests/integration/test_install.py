@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ import pytest
 from tests.conftest import Account, wait_until
 from tests.integration.auth.hub import Browser
 from tests.running import PREFIX, Service, port
+
+from hubwright.machine.place import system_state
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("src", "tools", "up", "pyproject.toml", "README.md", "LICENSE")
@@ -39,15 +40,21 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-@pytest.fixture
-def checkout(folder: Path) -> Path:
-    """A copy of what a checkout needs."""
+def copy_of_checkout(folder: Path, owner: Account | None = None) -> Path:
+    """Make a copy of what a checkout needs, somebody's or root's."""
     copy = folder / "checkout"
     copy.mkdir()
+    (copy / "hub.yaml").touch()
     for name in NEEDED:
         subprocess.run(["cp", "-r", ROOT / name, copy / name], check=True)
-    subprocess.run(["chown", "-R", "root:root", copy], check=True)
+    subprocess.run(["chown", "-R", f"{owner.uid}:{owner.gid}" if owner else "root:root", copy], check=True)
     return copy
+
+
+@pytest.fixture
+def checkout(folder: Path) -> Path:
+    """A checkout that everybody may read."""
+    return copy_of_checkout(folder)
 
 
 def pip_settings() -> dict[str, str]:
@@ -64,46 +71,86 @@ def link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+@pytest.fixture(scope="module")
+def environment() -> Iterator[Path]:
+    """Where `./up` installs. It begins with what Hubwright depends on, so that only Hubwright itself is installed."""
+    above = Path(tempfile.mkdtemp(prefix="hwt-", dir="/opt"))
+    above.chmod(0o755)
+    made = above / "env"
+    shutil.copytree(PREFIX, made, symlinks=True, copy_function=link)
+    for mark in (*made.glob("*.stamp"), *made.glob("*.log")):
+        mark.unlink()
+    yield made
+    shutil.rmtree(above)
+
+
 @dataclass
 class FromCheckout(Service):
-    """`./up` instead of `hubwright up`."""
+    """`./up --config hub.yaml` in a checkout, and the command line of the environment that it makes."""
 
-    checkout: Path = Path()
     environment: Path = Path()
+    sudo: Account | None = None
+    """Who called sudo."""
+
+    @property
+    def state(self) -> Path:
+        return system_state(self.folder / ".hubwright")
 
     def command(self, *words: str) -> list[str]:
-        command, *options = super().command(*words)
-        return [str(self.checkout / "up"), *options[1:]] if words[0] == "up" else [command, *options]
+        program = self.folder / "up" if words[0] == "up" else self.environment / "bin" / "hubwright"
+        rest = words[1:] if words[0] == "up" else words
+        return [str(program), *rest, "--config", str(self.folder / "hub.yaml")]
 
     def env(self) -> dict[str, str]:
-        return {**super().env(), **pip_settings(), "HUBWRIGHT_ENVIRONMENT": str(self.environment)}
+        who = {"SUDO_UID": str(self.sudo.uid)} if self.sudo else {}
+        return {**super().env(), **pip_settings(), **who, "HUBWRIGHT_ENVIRONMENT": str(self.environment)}
 
 
-def test_up_installs_once_and_starts_from_there(checkout: Path, folder: Path) -> None:
-    """The environment begins with what Hubwright depends on, so that only Hubwright itself is built and installed."""
-    environment = folder / "env"
-    shutil.copytree(PREFIX, environment, symlinks=True, copy_function=link)
-    for mark in (*environment.glob("*.stamp"), *environment.glob("*.log")):
-        mark.unlink()
+@pytest.fixture(params=["root", "a user"])
+def home(request: pytest.FixtureRequest, account: Callable[..., Account]) -> Iterator[tuple[Path, Account | None]]:
+    """A folder that nobody but its owner may enter, root or a person, and who that person is."""
+    if request.param == "a user":
+        owner = account()
+        assert owner.home.stat().st_mode & 0o777 == 0o700
+        yield owner.home, owner
+        return
+    made = Path(tempfile.mkdtemp(prefix="hwt-", dir=Path.home()))
+    assert (made.stat().st_mode & 0o777, made.stat().st_uid) == (0o700, 0)
+    yield made, None
+    shutil.rmtree(made)
+
+
+def test_up_as_root_serves_others_from_a_checkout_that_they_may_not_read(
+    home: tuple[Path, Account | None], environment: Path, account: Callable[..., Account]
+) -> None:
+    """It installs once, outside of that home, and starts from there; somebody else runs a cell.
+
+    The checkout in a person's home is the same as root's: what was installed from that is up to date, and starts soon.
+    """
+    folder, owner = home
+    checkout = copy_of_checkout(folder, owner)
     number = port()
-    service = FromCheckout(
-        folder, YAML.replace("{port}", str(number)), number, checkout=checkout, environment=environment
-    )
+    service = FromCheckout(checkout, YAML.replace("{port}", str(number)), number, environment=environment, sudo=owner)
+    other = account()
+    fresh = not (environment / "hubwright.stamp").exists()
     try:
-        service.up(wait=150)
-        assert f"Installing Hubwright into {environment} (once" in service.output()
+        service.up(wait=150 if fresh else 30)
+        assert (f"Installing Hubwright into {environment} (once" in service.output()) == fresh
+        assert "Bringing" not in service.output()
+        assert f"Database, secrets and logs are in {service.state}." in service.output()
+        assert "can be changed by others" not in service.output()
         command_line = Path(f"/proc/{service.part('hub')}/cmdline").read_bytes().split(b"\0")
         assert command_line[0] == os.fsencode(environment / "bin" / "python")
+        code = "import hubwright, os; print(os.getuid(), hubwright.__file__)"
+        uid, file = service.start(other.name).kernel().run(code).split()
+        assert int(uid) == other.uid
+        assert Path(file).is_relative_to(environment)
         assert service.down() == 0
-        (folder / "up.log").unlink()
-        began = time.monotonic()
-        service.up()
-        assert time.monotonic() - began < 30
-        assert "Installing" not in service.output()
-        assert "Bringing" not in service.output()
-        assert service.down() == 0
+        inside = [path for path in (folder, *folder.rglob("*")) if path != checkout / "up.log"]
+        assert [path for path in inside if path.stat().st_uid != (owner.uid if owner else 0)] == []
     finally:
         service.clean()
+        shutil.rmtree(service.state, ignore_errors=True)
 
 
 def standing_in(python: str) -> str:
