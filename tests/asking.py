@@ -11,7 +11,7 @@ from tests.conftest import wait_until
 from tests.slowness import SLOWNESS
 
 
-def ask_start(run: Path, user: str, server: str, limits: dict[str, Any]) -> int:
+def ask_start(run: Path, user: str, server: str, limits: dict[str, Any], **more: Any) -> int:
     """Start a server that lives until it is stopped, though it belongs to no hub; return its pid.
 
     Args:
@@ -19,11 +19,12 @@ def ask_start(run: Path, user: str, server: str, limits: dict[str, Any]) -> int:
         user: whose server.
         server: its name.
         limits: what the request says of them.
+        more: other things that it says.
     """
     env = {"JUPYTERHUB_SERVICE_PREFIX": "/", "JUPYTERHUB_BASE_URL": "/", "JUPYTERHUB_USER": user}
     env |= {f"JUPYTERHUB_{word}": "http://127.0.0.1:9/" for word in ("SERVICE_URL", "API_URL", "ACTIVITY_URL")}
     env |= {f"JUPYTERHUB_{word}": word for word in ("API_TOKEN", "CLIENT_ID", "OAUTH_CALLBACK_URL")}
-    request = {"user": user, "server": server, "env": env, "limits": limits}
+    request = {"user": user, "server": server, "env": env, "limits": limits, **more}
     wait_until((run / "start.sock").exists, 30)  # a service answers before its fork server has imported everything
     with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(30 * SLOWNESS)

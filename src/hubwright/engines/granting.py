@@ -175,8 +175,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         return resolve.machine(section, capacity.processors(), capacity.memory(), self.gpus())
 
     def gpus(self) -> tuple[str, ...]:
-        """Return the GPUs that servers may have: all of this machine, unless the engine's settings say otherwise."""
-        return capacity.gpus()
+        """Return the GPUs that servers may have; none, unless an engine says otherwise."""
+        return ()
 
     def others(self, server: str | None = None) -> list[Running]:
         """Return every server of this hub that holds a grant: one that runs, or is being started or stopped.

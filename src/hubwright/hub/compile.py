@@ -83,8 +83,18 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         "service": getattr(of_kind(hub.auth, "pam"), "service", "login"),
         "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
         "ids": [int(number) for number in hub.people.ids.split("-")],
+        **_gpus(hub),
     }
     return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
+
+
+def _gpus(hub: Hub) -> dict[str, Any]:
+    """Return which GPUs may be granted, once hub.yaml speaks of any; from then on servers see no others."""
+    named = getattr(hub.engine, "gpus", None)
+    of_sizes = hub.profiles is not None and any(size.gpu for size in hub.profiles.sizes.values())
+    if named is None and not of_sizes:
+        return {}
+    return {"hide_gpus": True, "gpus": None if named is None else list(named)}
 
 
 def _served(hub: Hub, site: Site) -> dict[str, Any]:
@@ -198,6 +208,8 @@ def _grant(hub: Hub, c: Settings) -> None:
             settings["start_timeout"] += math.ceil(waits)
     # JupyterHub counts the names there are, and takes 0 for "no limit"; how many run is decided at each start
     c["JupyterHub"].update(allow_named_servers=most > 1, named_server_limit_per_user=most - 1)
+
+
 def _kernel_culling(hub: Hub) -> list[str]:
     """Return what tells Jupyter Server to stop idle kernels; one that computes is never stopped, by its default."""
     if not hub.idle.kernels_after:
@@ -208,8 +220,6 @@ def _kernel_culling(hub: Hub) -> list[str]:
         "cull_connected": True,  # a page that is left open uses nothing
     }
     return [f"--MappingKernelManager.{name}={value}" for name, value in settings.items()]
-
-
 
 
 def _culler(hub: Hub, site: Site) -> list[str]:

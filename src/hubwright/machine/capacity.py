@@ -1,4 +1,4 @@
-"""What this machine has: processors, memory, GPUs. Standard library only."""
+"""What this machine has: processors and memory. Standard library only."""
 
 from __future__ import annotations
 
@@ -31,33 +31,9 @@ def available() -> int:
     return min(_meminfo("MemAvailable"), memory())
 
 
-def gpus(root: Path = Path("/")) -> tuple[str, ...]:
-    """Return the GPUs, as container engines name them: Nvidia's ids `GPU-...`, else AMD's nodes `/dev/dri/renderD128`.
-
-    An id that Nvidia's driver does not tell is a number: the place among all, by PCI address.
-    """
-    told = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
-    if found := [_nvidia(path, number) for number, path in enumerate(told)]:
-        return tuple(one for one in found if one)
-    if many := sum(1 for _ in (root / "dev").glob("nvidia[0-9]*")):
-        return tuple(map(str, range(many)))
-    if not (root / "dev/kfd").exists():
-        return ()
-    return tuple(f"/dev/dri/{path.name}" for path in sorted((root / "dev/dri").glob("renderD*")))
-
-
 def busy() -> float:
     """Return how many processors are at work: the load of the last minute."""
     return os.getloadavg()[0]
-
-
-def _nvidia(path: Path, number: int) -> str:
-    """Return the id in a GPU's `information`: its number while the driver does not know it, "" when it is left out."""
-    told = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-    if told.get("GPU Excluded", "").strip() == "Yes":
-        return ""
-    known = told.get("GPU UUID", "?").strip()
-    return str(number) if "?" in known else known
 
 
 def _meminfo(key: str) -> int:

@@ -25,11 +25,13 @@ PRIVILEGED_GROUPS = frozenset(
 )
 """Whoever is in one of them can become root; `staff` because Debian lets it write in /usr/local."""
 LIMITS = ("memory", "cpu", "processes")
-BOUNDS = (*LIMITS, "total_memory", "total_cpu", "reserve_memory", "reserve_cpu")
+BOUNDS = (*LIMITS, "total_memory", "total_cpu", "reserve_memory", "reserve_cpu", "gpus")
 """Names of numbers: of one server, of all servers of a user, and of what one server may keep for itself."""
 ROOM = ("cap_memory", "cap_cpu", "margin_memory", "margin_cpu")
 """Names of numbers: what all servers may take together, and what the machine keeps."""
-_KEYS = frozenset({"all", "groups", "users", "admit", "service", "create", "limits", "limits_of", "room", "ids"})
+_KEYS = frozenset(
+    {"all", "groups", "users", "admit", "service", "create", "limits", "limits_of", "room", "ids", "hide_gpus", "gpus"}
+)
 _NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 _FIRST_PERSON = 1000
 _NOBODY = 65534
@@ -51,13 +53,17 @@ class Policy:
     """Whether accounts may be made for names that this machine does not know yet."""
     limits: Numbers = field(default_factory=lambda: dict.fromkeys(BOUNDS), hash=False)
     """By `BOUNDS`, the most that a server may be given, in bytes, processors, processes; None is no limit, and for a
-    reserve nothing."""
+    reserve and GPUs nothing."""
     limits_of: dict[str, Numbers] = field(default_factory=dict, hash=False)
     """The same for single people, in place of `limits`."""
     room: Numbers | None = field(default=None, hash=False)
     """By `ROOM`; None where hub.yaml has no `profiles`."""
     ids: tuple[int, int] | None = None
     """First and last of the numbers that only a roster gives; None where there is none."""
+    hide_gpus: bool = False
+    """Whether servers see only GPUs that they were granted; else those that their accounts may use."""
+    gpus: tuple[str, ...] | None = None
+    """The GPUs that may be granted; None for all of this machine."""
 
     def limits_for(self, user: str) -> Numbers:
         """Return the most that a server of `user` may be given."""
@@ -90,7 +96,7 @@ class Policy:
     def parse(cls, found: Any) -> Policy:
         """Return the policy of `{"all": bool, "groups": [..], "users": [..], "admit": [..], "service": name,
         "create": bool, "limits": {"memory": number, "cpu": number, ...}, "limits_of": {name: {...}}, "room": {...},
-        "ids": [first, last]}`.
+        "ids": [first, last], "hide_gpus": bool, "gpus": [..] or null}`.
 
         Every key is optional, and so is every limit; null is none.
 
@@ -100,12 +106,12 @@ class Policy:
         if not isinstance(found, dict) or found.keys() - _KEYS:
             raise ValueError(f"it is not an object with the keys {', '.join(sorted(_KEYS))}")
         names = {}
-        for key in ("groups", "users", "admit"):
-            listed = found.get(key, [])
+        for key in ("groups", "users", "admit", "gpus"):
+            listed = [] if found.get(key) is None else found[key]
             if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
                 raise TypeError(f"{key} is not a list of names")
             names[key] = frozenset(listed)
-        for key in ("all", "create"):
+        for key in ("all", "create", "hide_gpus"):
             if not isinstance(found.get(key, False), bool):
                 raise TypeError(f"{key} is neither true nor false")
         service = found.get("service", "login")
@@ -122,6 +128,8 @@ class Policy:
             {name: parse_limits(one) for name, one in dict(found.get("limits_of", {})).items()},
             None if found.get("room") is None else parse_limits(found["room"], ROOM),
             None if found.get("ids") is None else _parse_range(found["ids"]),
+            found.get("hide_gpus", False),
+            None if found.get("gpus") is None else tuple(found["gpus"]),
         )
 
 

@@ -50,6 +50,7 @@ def _limits(profiles: Profiles, entries: Sequence[Entry]) -> Numbers:
         "total_cpu": _total([default, *totals], "cpu"),
         "reserve_memory": max(one.memory for one in reserves) or None,
         "reserve_cpu": max(one.cpu for one in reserves) or None,
+        "gpus": max((size.gpu or 0 for size in sizes), default=0) or None,
     }
 
 

@@ -67,7 +67,7 @@ class Grant:
     """The most bytes of memory."""
     processes: int | None = None
     gpus: tuple[str, ...] = ()
-    """The GPUs that it has for itself, as the machine calls them (`machine.capacity.gpus`)."""
+    """The GPUs that it has for itself, as the machine calls them (`machine.gpus.ids`)."""
     disk: int | None = None
     """The most bytes outside the home."""
     image: str = ""

@@ -17,7 +17,7 @@ from hubwright.engines.docker.container import Container
 from hubwright.engines.docker.diagnosis import in_words
 from hubwright.errors import HubwrightError
 from hubwright.fields import instance_of
-from hubwright.machine import capacity, cgroups
+from hubwright.machine import cgroups, gpus
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -133,7 +133,7 @@ def test_what_may_not_be_had_does_not_start(dockerd, running, module_account, bo
 
 
 def test_a_size_with_a_gpu_is_refused_where_there_is_none(running, module_account) -> None:
-    if capacity.gpus():
+    if gpus.ids():
         pytest.skip("needs a machine without a GPU")
     user = module_account()
     running.add_user(user.name)

@@ -9,7 +9,6 @@ from typing import Any
 from hubwright.engines.docker.config import Config
 from hubwright.errors import HubwrightError, Problem
 from hubwright.fields import Site, instance_of
-from hubwright.machine import capacity
 from hubwright.profiles.config import Profiles
 
 NAME = "docker"
@@ -59,11 +58,7 @@ def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Probl
     if site.privileged:
         for name, entry in profiles.entries().items():
             found += sources.problems(entry.volumes or (), entry.home, f"{where}.{name}")
-    many = len(capacity.gpus() if config.gpus is None else config.gpus)
-    for name, size in profiles.sizes.items():
-        if (size.gpu or 0) > many:
-            what = f"is {size.gpu}, and servers may have {many or 'none'}: nobody could start a server of this size."
-            found.append(Problem(f"{where}.sizes.{name}.gpu", what, "Leave it out, or name GPUs in engine.gpus."))
+    found += config.too_many(profiles)
     held = [name for name, size in profiles.sizes.items() if size.disk]
     try:
         why = disk.missing(config.socket) if held else ""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
-from hubwright.engines.section import Section
+from hubwright.engines.gpus import GpuSection
 from hubwright.fields import Duration, Processes, shown
 from hubwright.profiles.config import Amount, HomePattern, Volume
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:-]{0,250}(@sha256:[0-9a-f]{64})?")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
-_GPU = re.compile(r"[0-9]{1,3}|(GPU|MIG)-[A-Za-z0-9/-]{1,80}|/dev/[A-Za-z0-9._/-]{1,80}")
 _CAPABILITY = re.compile(r"[A-Z][A-Z_]{1,40}")
 
 
@@ -44,20 +43,6 @@ def _check_network(value: str) -> str:
     return value
 
 
-def _check_gpu(value: str) -> str:
-    if not _GPU.fullmatch(value) or ".." in value:
-        raise ValueError(
-            f'must be Nvidia\'s id or number of a GPU, or a node such as "/dev/dri/renderD128", not {shown(value)}.'
-        )
-    return value
-
-
-def _check_gpus(values: tuple[str, ...]) -> tuple[str, ...]:
-    if twice := next((value for index, value in enumerate(values) if value in values[:index]), None):
-        raise ValueError(f"names {shown(twice)} twice: two servers would have the same GPU.")
-    return values
-
-
 def _check_capability(value: str) -> str:
     if not _CAPABILITY.fullmatch(value) or value in {"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE"}:
         raise ValueError(f"is no capability that a notebook may have: {shown(value)}.")
@@ -65,15 +50,9 @@ def _check_capability(value: str) -> str:
 
 
 Image = Annotated[str, AfterValidator(_check_image)]
-Gpu = Annotated[
-    str,
-    BeforeValidator(lambda value: str(value) if type(value) is int else value),
-    AfterValidator(_check_gpu),
-    WithJsonSchema({"title": "GPU id", "type": ["string", "integer"]}),
-]
 
 
-class Config(Section):
+class Config(GpuSection):
     """Each notebook server is a Docker container on this machine, as its user's Unix account."""
 
     kind: Literal["docker"] = Field(default="docker", description="Where servers run: in Docker containers.")
@@ -124,13 +103,6 @@ class Config(Section):
         default=(),
         description="Folders of the machine that every container sees; read-only unless `writable`.",
         examples=[[{"source": "/srv/shared", "target": "/srv/shared"}]],
-    )
-    gpus: Annotated[tuple[Gpu, ...], AfterValidator(_check_gpus)] | None = Field(
-        default=None,
-        description="The GPUs that servers may have whose size has some, each for itself: Nvidia's ids "
-        "(`nvidia-smi -L`; parts of a GPU too) or numbers, or nodes such as `/dev/dri/renderD128`. "
-        "All of the machine by default.",
-        examples=[["GPU-5c2ab9a1-0f3d-4a0e-8f11-6a3b8d4e2c01"]],
     )
     capabilities: tuple[Annotated[str, AfterValidator(_check_capability)], ...] = Field(
         default=(),

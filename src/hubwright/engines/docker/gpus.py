@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubwright.engines.docker import listing
-from hubwright.errors import Refused
+from hubwright.machine.gpus import KFD, groups
 from hubwright.profiles.grants import NotGranted
-
-_KFD = Path("/dev/kfd")
-"""What programs of AMD's ROCm use beside the node of each GPU."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +28,9 @@ def handed(gpus: tuple[str, ...]) -> Handed:
         Refused: a node is not on this machine.
     """
     nodes = tuple(gpu for gpu in gpus if gpu.startswith("/"))
-    if any(Path(node).parent == Path("/dev/dri") for node in nodes) and _KFD.exists():
-        nodes = (str(_KFD), *nodes)
-    groups = {_group(node) for node in nodes} - {0}
-    return Handed(tuple(gpu for gpu in gpus if not gpu.startswith("/")), nodes, tuple(sorted(groups)))
+    if any(Path(node).parent == Path("/dev/dri") for node in nodes) and Path(KFD).exists():
+        nodes = (KFD, *nodes)
+    return Handed(tuple(gpu for gpu in gpus if not gpu.startswith("/")), nodes, groups(nodes))
 
 
 def check_free(socket: str, instance: str, name: str, gpus: tuple[str, ...]) -> None:
@@ -53,11 +48,3 @@ def check_free(socket: str, instance: str, name: str, gpus: tuple[str, ...]) -> 
             what = f"The GPU {taken[0]} is used by the container {one.name}, of which the hub knows nothing."
             remedy = 'Choose a size without a GPU; an administrator can run "hubwright containers remove --unknown".'
             raise NotGranted(what, remedy=remedy, status=409)
-
-
-def _group(node: str) -> int:
-    try:
-        return os.stat(node).st_gid  # noqa: PTH116
-    except OSError as error:
-        what = f"The GPU {node} is not on this machine."
-        raise Refused(what, remedy="An administrator can look at engine.gpus in hub.yaml.") from error

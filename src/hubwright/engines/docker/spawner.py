@@ -99,8 +99,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
 
     def gpus(self) -> tuple[str, ...]:
         """Return the GPUs of hub.yaml's `engine`, else those of this machine."""
-        named = self.settings.gpus
-        return super().gpus() if named is None else named
+        return self.settings.may_have()
 
     def get_env(self) -> dict[str, str]:
         """Return the hub's variables; the port is the one that lets a server listen on a Unix socket instead."""

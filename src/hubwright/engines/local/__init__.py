@@ -10,11 +10,6 @@ from hubwright.errors import Problem
 from hubwright.fields import Site
 from hubwright.profiles.config import USERNAME, Profiles
 
-_NOT_HELD = {
-    "gpu": "Leave it out; `kind: docker` gives each server GPUs of its own.",
-    "disk": "Leave it out: people.quota limits what an account may fill; `kind: docker` limits each server.",
-}
-"""What of a size a forked server cannot be held to, since it sees what its user's account may use; what else to do."""
 _HOME = f"/home/{USERNAME}"
 """Where accounts have their homes, unless somebody moved them."""
 NAME = "local"
@@ -33,7 +28,17 @@ def check(config: Config, site: Site) -> list[Problem]:
         return [Problem("hub.yaml engine", what, "Start it as root, or leave memory, cpu and processes out.")]
     if site.privileged and (missing := cgroups.find("hubwright").missing(limits)):
         return [Problem("hub.yaml engine", f"{missing}.", "Leave that limit out, or turn the controller on.")]
-    return []
+    return [] if config.gpus is None else _gpu_problems(config, site)
+
+
+def _gpu_problems(config: Config, site: Site) -> list[Problem]:
+    from hubwright.engines.local import gpus
+
+    where = "hub.yaml engine.gpus"
+    if not site.privileged:
+        return [Problem(where, "needs root: without it servers see what their user may open.", "Leave it out.")]
+    why = gpus.problems(config.gpus or ())
+    return [Problem(where, f"{why}.", "Leave it out, or use `kind: docker`.")] if why else []
 
 
 def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Problem]:
@@ -43,12 +48,15 @@ def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Probl
     if not site.privileged:
         what = "needs root: without it there is one user, and nothing that could hold sizes."
         return [Problem("hub.yaml profiles", what, "Start it as root, or leave the section out.")]
-    found = []
+    found: list[Problem] = []
     for name, size in profiles.sizes.items():
-        for key, remedy in _NOT_HELD.items():
-            if getattr(size, key) is not None:
-                what = "cannot be held by the local engine: nobody could start a server of this size."
-                found.append(Problem(f"hub.yaml profiles.sizes.{name}.{key}", what, remedy))
+        if size.disk is not None:  # what a forked server writes is its account's, like what a login writes
+            what = "cannot be held by the local engine: nobody could start a server of this size."
+            remedy = "Leave it out: people.quota limits what an account may fill; `kind: docker` limits each server."
+            found.append(Problem(f"hub.yaml profiles.sizes.{name}.disk", what, remedy))
+    found += config.too_many(profiles)
+    if config.gpus is None and any(size.gpu for size in profiles.sizes.values()):
+        found += _gpu_problems(config, site)
     counted = any(size.processes for size in profiles.sizes.values())
     limits = cgroups.Limits(1, 1.0, 1 if counted else None)
     if missing := cgroups.find("hubwright").missing(limits):
@@ -75,3 +83,5 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     config.configure_hub("hubwright.engines.local.spawner.ForkSpawner", c)
     c.setdefault("ForkSpawner", {}).update(memory=config.memory, cpu=config.cpu, processes=config.processes)
+    if config.gpus is not None:
+        c["ForkSpawner"]["gpus_named"] = list(config.gpus)

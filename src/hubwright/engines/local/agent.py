@@ -15,6 +15,7 @@ import pwd
 import select
 import signal
 import socket
+import struct
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,10 +23,12 @@ from typing import NamedTuple
 from setproctitle import setproctitle
 
 from hubwright.engines.local import launch
+from hubwright.machine import mounts
 
 PACKET = 128 * 1024
 """Bytes a message may have; a kernel whose environment is larger is executed instead."""
 _GRACE = 2.0
+_DESCRIPTOR = struct.Struct("i")
 
 
 class Agent:
@@ -148,15 +151,19 @@ class Forked:
     pid: int
     channel: socket.socket
 
-    def settle(self, place: Place) -> None:
+    def settle(self, place: Place, namespace: int | None = None) -> None:
         """Have the agent become the user's; before this process does, so that it hears this from root alone.
 
-        An agent that has died meanwhile is no error: the server executes its kernels then.
+        With `namespace`, a descriptor that is closed here, it sees the mounts of that one. An agent that has died
+        meanwhile is no error: the server executes its kernels then.
         """
+        with_it = [] if namespace is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(namespace))]
         try:
-            self.channel.send(marshal.dumps(tuple(place)))
+            self.channel.sendmsg([marshal.dumps(tuple(place))], with_it)
         except OSError:
             pass
+        if namespace is not None:
+            os.close(namespace)
 
 
 def fork(close: list[int]) -> Forked:
@@ -169,10 +176,18 @@ def fork(close: list[int]) -> Forked:
         ours.close()
         for descriptor in close:
             os.close(descriptor)
-        if packet := theirs.recv(PACKET):  # none when the start was refused
+        packet, with_it, _, _ = theirs.recvmsg(PACKET, socket.CMSG_LEN(_DESCRIPTOR.size))
+        for _, _, number in with_it:
+            _join(*_DESCRIPTOR.unpack(number))
+        if packet:  # none when the start was refused
             _serve(theirs, Place(*marshal.loads(packet)))  # noqa: S302 (root wrote it)
     finally:
         os._exit(0)
+
+
+def _join(namespace: int) -> None:
+    mounts.join(namespace)
+    os.close(namespace)
 
 
 def _serve(channel: socket.socket, place: Place) -> None:

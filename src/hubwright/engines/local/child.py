@@ -51,7 +51,8 @@ class Starting:
         process = Process(self.pid, words["started"])
         reserve = cgroups.Reserve(**words["reserve"])
         new = Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"], reserve)
-        why = self.loop.share(new)
+        new.gpus = tuple(words["gpus"])
+        why = self.loop.taken(new) or self.loop.share(new)
         try:
             if not why:
                 self.loop.hear_anew(new)

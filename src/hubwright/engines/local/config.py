@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from hubwright.engines.section import Section
+from hubwright.engines.gpus import GpuSection
 
 
-class Config(Section):
+class Config(GpuSection):
     """Notebook servers are forked on this machine, each as its user's Unix account."""
 
     kind: Literal["local"] = Field(default="local", description="Where servers run: on this machine.")

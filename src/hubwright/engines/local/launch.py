@@ -70,6 +70,7 @@ class Launch:
     total: cgroups.Limits = cgroups.NO_LIMITS
     """What all servers of the user may take together."""
     reserve: cgroups.Reserve = cgroups.NO_RESERVE
+    gpus: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, message: dict[str, Any]) -> Launch:
@@ -81,22 +82,22 @@ class Launch:
         try:
             user, server = message["user"], message.get("server", "")
             env, args = message.get("env", {}), message.get("args", [])
-            limits = message.get("limits", {})
+            limits, gpus = message.get("limits", {}), message.get("gpus", [])
         except KeyError as error:
             raise Refused(f"The request has no {error}.") from error
         whole = isinstance(user, str) and isinstance(server, str) and isinstance(env, dict) and isinstance(args, list)
-        if not whole or not isinstance(limits, dict):
+        if not whole or not isinstance(limits, dict) or not isinstance(gpus, list):
             raise Refused("A field of the request has the wrong type.")
         if len(user) > 64 or len(server) > 255:
             raise Refused("A name of the request is too long.")
-        texts = [user, server, *env, *env.values(), *args]
+        texts = [user, server, *env, *env.values(), *args, *gpus]
         if any(not isinstance(text, str) or "\0" in text for text in texts) or any("=" in name for name in env):
             raise Refused("A text of the request is not a text.")
         try:
             numbers = policy.parse_limits(limits)
         except (TypeError, ValueError) as error:
             raise Refused(f"The request is none: {error}.") from error
-        return cls(user, server, dict(env), tuple(args), *limits_in(numbers))
+        return cls(user, server, dict(env), tuple(args), *limits_in(numbers), gpus=tuple(gpus))
 
     @property
     def key(self) -> str:
@@ -192,6 +193,7 @@ def record(site: Site, launch: Launch, uid: int, group: str) -> None:
             "started": me.started,
             "group": group,
             "reserve": asdict(launch.reserve),
+            "gpus": launch.gpus,
         }
     )
     write_atomically(site.servers / launch.key / "server.json", text, 0o600, durable=False)

@@ -29,6 +29,7 @@ class Recorded:
     process: Process
     group: str
     reserve: cgroups.Reserve = cgroups.NO_RESERVE
+    gpus: tuple[str, ...] = ()
 
 
 def account_ids(site: Site) -> tuple[int, int]:
@@ -76,7 +77,8 @@ def recorded(site: Site) -> Iterator[Recorded]:
             words = json.loads((place / "server.json").read_text())
             process = Process(int(words["pid"]), int(words["started"]))
             reserve = cgroups.Reserve(**words.get("reserve", {}))
-            yield Recorded(place.name, words["user"], words["server"], process, words["group"], reserve)
+            gpus = tuple(words.get("gpus", ()))
+            yield Recorded(place.name, words["user"], words["server"], process, words["group"], reserve, gpus)
         except (OSError, ValueError, KeyError, TypeError):
             remove(site, place.name)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hubwright.engines.local import launch, places
+from hubwright.engines.local import gpus, launch, places
 from hubwright.engines.local.loop import Connection, Loop
 from hubwright.engines.local.output import PIPE, Output, make_pipe
-from hubwright.errors import HubwrightError, MachineError
+from hubwright.errors import Full, HubwrightError, MachineError
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate, room
 from hubwright.machine.policy import Policy
@@ -39,6 +39,7 @@ class Server:
     """Whether it is a child of this process, so that its exit code can be learnt."""
     group: str = ""
     reserve: cgroups.Reserve = cgroups.NO_RESERVE
+    gpus: tuple[str, ...] = ()
     output: Output | None = None
     """Where what it prints is taken from; None for one of an older Hubwright, which writes its log itself."""
     code: int | None = None
@@ -84,7 +85,8 @@ class Servers(Loop):
 
     def adopt(self, found: places.Recorded) -> None:
         """Take a server that an earlier fork server started."""
-        server = Server(found.key, found.user, found.server, found.process, -1, False, found.group, found.reserve)
+        server = Server(found.key, found.user, found.server, found.process, -1, False, found.group)
+        server.reserve, server.gpus = found.reserve, found.gpus
         with found.process.descriptor() as pidfd:
             if pidfd is None:
                 self.clean(server)
@@ -131,7 +133,7 @@ class Servers(Loop):
         if server.output:
             server.output.close()
         self.clean(server)
-        server.reserve = cgroups.NO_RESERVE
+        server.reserve, server.gpus = cgroups.NO_RESERVE, ()
         self.reap(server.process.pid, server.ours, lambda code: self.settled(server, code))
 
     def settled(self, server: Server, code: int) -> None:
@@ -180,6 +182,13 @@ class Servers(Loop):
             cgroups.Group(self.hierarchy, str(Path(group.path).parent)).remove()
         else:
             self.later(wait, lambda: self.empty(group, server, min(wait * 1.2, _LONGEST_WAIT)))
+
+    def taken(self, new: Server) -> HubwrightError | None:
+        """Return that another server has a GPU of this one, whatever the hub believes; None when nobody has."""
+        for one in self.running() if new.gpus else ():
+            if gpu := gpus.same(new.gpus, one.gpus):
+                return Full(f"The GPU {gpu} is used by another server.", remedy="Choose a size without a GPU.")
+        return None
 
     def share(self, new: Server | None = None) -> HubwrightError | None:
         """Divide what all servers share among those that run, and `new`; return why that could not be."""

@@ -6,16 +6,16 @@ import asyncio
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyterhub.spawner import SpawnException
-from traitlets import Float, Int, Unicode
+from traitlets import Float, Int, List, Unicode
 
 from hubwright.engines.granting import GrantingMixin
 from hubwright.engines.local import marks
 from hubwright.errors import NotRunning
 from hubwright.fields import Site, format_bytes, server_key, unix_url
-from hubwright.machine import async_wire, site_file
+from hubwright.machine import async_wire, gpus, site_file
 from hubwright.machine.process import Process
 from hubwright.profiles.grants import Grant, NotGranted
 
@@ -31,9 +31,11 @@ class ForkSpawner(GrantingMixin):
     memory = Int(None, allow_none=True, config=True, help="Bytes of memory a server may take.")
     cpu = Float(None, allow_none=True, config=True, help="Processors a server may take.")
     processes = Int(None, allow_none=True, config=True, help="Processes and threads a server may have.")
+    gpus_named = List(None, allow_none=True, config=True, help="The GPUs that servers may have; None for all.")
     stop_grace = Float(10, config=True, help="Seconds a server has to end by itself before it is ended.")
     site_path = Unicode(config=True, help="The site.json of this service; $HUBWRIGHT_SITE by default.")
 
+    enforces: ClassVar[frozenset[str]] = frozenset({"processes", "gpus", "reserve"})
     process: Process | None = None
     _watching: asyncio.Future[None] | None = None
 
@@ -90,11 +92,16 @@ class ForkSpawner(GrantingMixin):
         """Return the limits of hub.yaml's `engine` section."""
         return Grant(cpu=self.cpu, memory=self.memory, processes=self.processes)
 
+    def gpus(self) -> tuple[str, ...]:
+        """Return the GPUs of hub.yaml's `engine`, else those of this machine."""
+        return gpus.ids() if self.gpus_named is None else tuple(self.gpus_named)
+
     async def start_granted(self, grant: Grant) -> str:
         """Start the server; return its address once it answers requests.
 
         Raises:
-            NotGranted: servers without a reserve use the memory that is to be reserved.
+            NotGranted: servers without a reserve use the memory that is to be reserved, or a server that the hub
+                does not know has the GPU.
             SpawnException: with the reason in words, for the user's page and for the API.
         """
         site = self.site
@@ -106,6 +113,7 @@ class ForkSpawner(GrantingMixin):
             "env": self.get_env(),
             "args": self.get_args(),
             "limits": limits_of(grant),
+            "gpus": list(grant.gpus),
         }
         await self._ask({"op": "stop", "key": self.key, "grace": self.stop_grace}, self.stop_grace + _ANSWER)
         try:

@@ -21,6 +21,7 @@ from hubwright.engines.local import (
     agent,
     answers,
     events,
+    gpus,
     installed,
     lab_settings,
     launch,
@@ -106,6 +107,7 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     account, rule = _account(site, wanted.user)
     wanted = _within(wanted, rule)
     launch.check_home(account)
+    handed = gpus.handed(wanted.gpus, rule, wanted.user)
     share = room.Room.of(rule, hierarchy)
     missing = hierarchy.missing(wanted.limits) or hierarchy.missing(wanted.total)
     if not missing and wanted.reserve:
@@ -126,6 +128,7 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
                 "started": me.started,
                 "group": group.path if group else "",
                 "reserve": asdict(wanted.reserve),
+                "gpus": wanted.gpus,
             }
         ).encode()
     )
@@ -144,16 +147,17 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     if share and share.reserves:
         for pid in (me.pid, helper.pid):
             Path(f"/proc/{pid}/oom_score_adj").write_text(str(share.oom_score(wanted.reserve)))
+    namespace = handed.part()
     listener, runtime = launch.open_place(site, account, wanted)
     launch.record(site, wanted, account.pw_uid, group.path if group else "")
-    env = launch.user_environment(site, account, wanted, runtime)
+    env = {**launch.user_environment(site, account, wanted, runtime), **handed.environment}
     if group and (file := group.oom_file()):
         env["HUBWRIGHT_OOM_FILE"] = str(file)
     name = f"{wanted.user}/{wanted.server}"
     pipe = str(site.servers / wanted.key / PIPE)
-    groups = os.getgrouplist(account.pw_name, account.pw_gid)
+    groups = [*os.getgrouplist(account.pw_name, account.pw_gid), *handed.groups]
     cpus = max(1, round(wanted.limits.cpu or len(os.sched_getaffinity(0))))
-    helper.settle(agent.Place(tuple(account), groups, pipe, f"kernel-agent {name}", cpus, site.privileged))
+    helper.settle(agent.Place(tuple(account), groups, pipe, f"kernel-agent {name}", cpus, site.privileged), namespace)
     launch.become(account, groups, env, pipe, privileged=site.privileged)
     setproctitle(f"notebook-server {name}")
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
