@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from hubwright.fields import Bytes, UserName, shown
 
@@ -70,6 +70,25 @@ class SharedFolder(BaseModel):
     group: GroupName | None = Field(
         default=None, description="The group of the roster that shares it; everybody, when it is left out."
     )
+    access: Literal["write", "read", "drop"] = Field(
+        default="write",
+        description="What they may do there: `write`, `read` what the keepers put there, or `drop`, which has a folder "
+        "for each person of the group that only he and the keepers can enter.",
+    )
+    keepers: GroupName | None = Field(
+        default=None,
+        description="The group of the roster that fills a folder for reading, or sees everything that is dropped; "
+        "without it only root does.",
+        examples=["teachers"],
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> SharedFolder:
+        if self.keepers is not None and self.access == "write":
+            raise ValueError("has keepers, who are for access: read and access: drop.")
+        if self.group is None and self.access == "drop":
+            raise ValueError("has access: drop, and needs a group, whose people get folders there.")
+        return self
 
 
 class People(BaseModel):

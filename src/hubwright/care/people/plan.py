@@ -12,9 +12,10 @@ from pathlib import Path
 
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import key_of, listed, listed_name
+from hubwright.care.people import folders
 from hubwright.care.people.hub import HubPeople, is_outside
 from hubwright.care.people.serving import encryption
-from hubwright.care.people.step import Change, Plan, Step
+from hubwright.care.people.step import Plan, Step
 from hubwright.config.load import Loaded
 from hubwright.config.roster import read
 from hubwright.envs import offering
@@ -23,7 +24,7 @@ from hubwright.fields import Site, format_bytes
 from hubwright.hub.compile import admins, policy
 from hubwright.machine.accounts import USERS_GROUP, ensure_group
 from hubwright.machine.policy import Policy, find_account, group_names, may_serve
-from hubwright.people import accounts, archive, homes, quota, shared
+from hubwright.people import accounts, archive, homes, quota
 from hubwright.people.applied import Applied
 from hubwright.people.ids import Ids, Table
 from hubwright.people.roster import Person, Roster, same_person
@@ -137,7 +138,7 @@ class Planner:
     # Groups, accounts, homes
 
     def _groups(self) -> Iterator[Step]:
-        wanted = {*(self.roster.groups if self.roster else ()), *(one.group for one in self._folders() if one.group)}
+        wanted = {*(self.roster.groups if self.roster else ()), *self._sharing()}
         before = {group for person in self.applied.values() for group in person.groups}
         for name in sorted(wanted | before):
             try:
@@ -250,28 +251,19 @@ class Planner:
                 text = f"at most {format_bytes(size)}"
                 yield Step("quota", "change", person.name, text, partial(_set_quota, person.name, size, mount))
 
-    def _folders(self) -> list[shared.Wanted]:
-        return [shared.Wanted(Path(one.folder), one.group) for one in self.loaded.hub.people.shared]
+    def _sharing(self) -> set[str]:
+        """Return the groups that shared folders are for."""
+        return {name for one in self.loaded.hub.people.shared for name in (one.group, one.keepers) if name}
 
     def _shared(self) -> Iterator[Step]:
-        for one in self._folders():
-            group = one.group or USERS_GROUP
-            if group in self.foreign:
+        for one in self.loaded.hub.people.shared:
+            if {one.group or USERS_GROUP, one.keepers} & {*self.foreign}:
                 continue
+            members = self.roster.groups.get(one.group or "", ()) if self.roster else ()
             try:
-                found = shared.look(one.folder)
-                gid = grp.getgrnam(group).gr_gid
-            except KeyError:
-                gid = -1
+                yield from folders.steps(one, members, self.notes)
             except HubwrightError as error:
                 self.problems.append(error.problem)
-                continue
-            if not shared.is_right(found, gid, one.group is None):
-                text = f"shared by {one.group or 'everybody'}"
-                change: Change = "change" if found.exists else "add"
-                yield Step("folder", change, str(one.folder), text, partial(_share, one, group))
-            elif found.acl is None:
-                self.notes.append(f"{one.folder}: {shared.NO_ACL}.")
 
     # The hub
 
@@ -359,9 +351,3 @@ def _set_quota(name: str, size: int, mount: quota.Mount) -> str:
     quota.set_limit(name, size, mount)
     return ""
 
-
-def _share(one: shared.Wanted, group: str) -> str:
-    if group == USERS_GROUP:
-        ensure_group(USERS_GROUP)
-    shared.ensure(one.folder, grp.getgrnam(group).gr_gid, one.group is None)
-    return "" if shared.look(one.folder).acl else shared.NO_ACL
