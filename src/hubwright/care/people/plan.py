@@ -350,4 +350,3 @@ def _leave(name: str, group: str) -> str:
 def _set_quota(name: str, size: int, mount: quota.Mount) -> str:
     quota.set_limit(name, size, mount)
     return ""
-
