@@ -295,6 +295,13 @@ class Kernel:
             if message["parent_header"].get("msg_id") == number:
                 yield message
 
+    def until_idle(self, number: str) -> Iterator[dict[str, Any]]:
+        """Yield what is said of a cell, with all that it printed: its reply may come before that, by another channel."""
+        for message in self.messages(number):
+            yield message
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return
+
     def run(self, code: str) -> str:
         """Run a cell and return what it printed, its value, or its error."""
         number = self.send(code)

@@ -67,7 +67,7 @@ def test_reserved_memory_is_kept_from_a_neighbour_that_wants_everything(
     )
     time.sleep(2)
     assert kernel.run("kept = [bytearray(b'x') * 2**24 for _ in range(45)]\nprint(len(kept))").strip() == "45"
-    said = "".join(m["content"]["text"] for m in until_idle(theirs, number) if m["msg_type"] == "stream")
+    said = "".join(m["content"]["text"] for m in theirs.until_idle(number) if m["msg_type"] == "stream")
     assert "-9" in said and set(said.strip(" []\n").split(", ")) == {"-9"}, said
     assert kernel.run("print(len(kept))\ndel kept").strip() == "45", "720M of the reserved 1200M"
     assert group(dockerd, running, hog.user).usage().oom_kills
@@ -152,7 +152,7 @@ def test_the_metrics_are_what_the_kernel_counts(
     found = told()
     assert (found["memory_limit"], found["cpu_limit"]) == (3 * 2**30, 2.0)
     assert (found["memory_reserve"], found["cpu_reserve"]) == (1200 * M, 1.4)
-    list(until_idle(kernel, number))
+    list(kernel.until_idle(number))
 
 
 def test_reserved_memory_is_kept_from_many_small_processes(
@@ -180,10 +180,3 @@ def test_reserved_memory_is_kept_from_many_small_processes(
     wait_until(pressed, 20)
     time.sleep(8)
     assert kernel.run("print(len(large) >> 20)").strip() == "900"
-
-
-def until_idle(kernel: Any, number: str) -> Iterator[dict[str, Any]]:
-    for message in kernel.messages(number):
-        yield message
-        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-            return

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from tests.conftest import wait_until
 from tests.running import Kernel, Notebook
@@ -16,7 +13,7 @@ def test_nothing_of_the_first_cell_is_lost(notebook: Notebook) -> None:
     """It is sent before the connection says anything."""
     for number in range(12):
         kernel = notebook.kernel()
-        seen = [message["msg_type"] for message in _until_idle(kernel, kernel.send(f"print({number}); {number}"))]
+        seen = [message["msg_type"] for message in kernel.until_idle(kernel.send(f"print({number}); {number}"))]
         assert {"execute_input", "stream", "execute_result"} <= set(seen), seen
         notebook.ask("DELETE", f"api/kernels/{kernel.id}")
 
@@ -46,10 +43,3 @@ def test_a_connection_that_is_lost_is_taken_up_again(notebook: Notebook) -> None
     assert notebook.ask("POST", f"api/kernels/{kernel.id}/restart").status_code == 200
     again.ws.close()
     assert Kernel(notebook, kernel.id).run("'x' in globals()") == "False"
-
-
-def _until_idle(kernel: Kernel, sent: str) -> Iterator[dict[str, Any]]:
-    for message in kernel.messages(sent):
-        yield message
-        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-            return

@@ -537,11 +537,7 @@ def test_an_executed_kernels_port_takes_nothing_from_him(kernel: Kernel, alice: 
         print(json.dumps(sorted(set(reached))))
     """
     assert as_user(mallory, code, *map(str, sorted(ports)), python=str(PREFIX / "bin" / "python")) == sorted(ports)
-    heard: list[dict[str, Any]] = []
-    for message in executed.messages(executed.send("import time; time.sleep(1); print('hers')")):
-        heard.append(message)
-        if message["msg_type"] == "execute_reply":
-            break
+    heard = list(executed.until_idle(executed.send("import time; time.sleep(1); print('hers')")))
     streams = [(one["content"]["name"], one["content"]["text"]) for one in heard if one["msg_type"] == "stream"]
     assert [text for name, text in streams if name == "stdout"] == ["hers\n"]
     # ipykernel shows its own complaint of each to her, with what it was sent; nothing is taken for output or obeyed
