@@ -17,7 +17,7 @@ from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import is_outside, key_of, listed, ways_of
-from hubwright.care import ground
+from hubwright.care import content, ground
 from hubwright.care.people import named as named_people
 from hubwright.care.people.plan import roster_of
 from hubwright.care.watch import read_ledger
@@ -61,6 +61,7 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
     for problem in offering.check(loaded.hub.environments, site):
         yield loaded.place(problem)
+    yield from content.check(loaded, site)
     for problem in (*branding.check(loaded.hub.hub, site, date.today()), *proxy.check(loaded.hub.extra)):
         yield loaded.place(problem)
     try:

@@ -11,7 +11,7 @@ from datetime import date
 
 from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
-from hubwright.care import environments
+from hubwright.care import content, environments
 from hubwright.care.ground import write_file
 from hubwright.care.listeners import INTERNAL, PUBLIC, REDIRECT
 from hubwright.care.part import Part
@@ -20,12 +20,14 @@ from hubwright.care.renewal import Renewal
 from hubwright.care.supervise import CADDY, FORK_SERVER, HUB, METRICS, ROSTER, Notebooks, Service
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
+from hubwright.content import who
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.engines import hosted
 from hubwright.envs import preloaded
 from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site
 from hubwright.hub import compile as compiled
+from hubwright.hub.contents import contents
 from hubwright.hub.pages import branding
 from hubwright.machine import delegate, site_file
 from hubwright.machine.policy import Policy
@@ -116,6 +118,8 @@ def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal, listeners
     write_file(site, "policy.json", policy)
     told: dict[str, str] = {}
     environments.prepare(hub.environments, site, voice)
+    content.prepare(loaded, site, voice)
+    handed = write_file(site, who.FILE, contents(hub), for_hub_only=True)
     elsewhere = hosted(hub.engine)
     if elsewhere is None:
         merge = getattr(hub.engine, "merge_memory", False)
@@ -127,7 +131,7 @@ def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal, listeners
     static = proxy.publish(site.prefix, site, voice.wait)
     voice.wait("")
     _tell_static(site, static)
-    told[HUB] = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True)
+    told[HUB] = write_file(site, "hub.json", compiled.compile(hub, site), for_hub_only=True) + handed
     scripts = [static + name for name in proxy.first_scripts(site.prefix)]
     serving = replace(https_of(hub.https).serving(hub.https, site), apex=apex.apex_of(hub.static, site))
     described = proxy.configuration(site, listeners, serving, scripts)

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 COMMANDS = (
     *("init", "check", "up", "install", "uninstall", "status", "token", "user", "names", "secret"),
     *("plan", "apply", "homes", "logs", "metrics", "profiles", "env", "images", "containers", "proxy-config"),
-    *("ports", "firewall"),
+    *("ports", "firewall", "content"),
 )
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
+from hubwright.cli.showing import size
 from hubwright.errors import HubwrightError, Refused, printable
 from hubwright.fields import Site
 from hubwright.machine.accounts import USERS_GROUP
@@ -109,7 +110,7 @@ def list_(config: ConfigOption = None, state: StateOption = None, as_json: JsonO
         return
     table = Table("name", "made", "size", "archive", box=None, header_style="bold")
     for one in found:
-        table.add_row(one.user, f"{one.made:%Y-%m-%d %H:%M}", _size(one.size), str(one.path))
+        table.add_row(one.user, f"{one.made:%Y-%m-%d %H:%M}", size(one.size), str(one.path))
     Console(highlight=False).print(table if found else "No home is archived.")
 
 
@@ -131,7 +132,7 @@ class _Progress:
 
     def tell(self, name: str, told: dict[str, Any]) -> None:
         if self._status and "entries" in told:
-            self._status.update(f"{name}: {told['entries']} files, {_size(told['bytes'])}")
+            self._status.update(f"{name}: {told['entries']} files, {size(told['bytes'])}")
 
 
 def _site(config: Path | None, state: Path | None) -> Site:
@@ -214,15 +215,7 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
                 print(printable(f"{row['name']}: {row['error']}", "\n  "))
                 continue
             place = row.get("archive") or row.get("folder")
-            print(f"{row['name']}: {row['files']} files, {_size(row['bytes'])} in {place}")
+            print(f"{row['name']}: {row['files']} files, {size(row['bytes'])} in {place}")
             if row["lost_count"]:
                 print(printable(f"  {row['lost_count']} are missing: {'; '.join(row['lost'])}"))
     raise typer.Exit(1 if any(row["error"] or row.get("lost_count") for row in rows) else 0)
-
-
-def _size(number: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if number < 1000 or unit == "TB":
-            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
-        number /= 1000
-    return ""

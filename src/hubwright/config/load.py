@@ -14,6 +14,7 @@ from hubwright.config.explain import explain
 from hubwright.config.model import Hub
 from hubwright.config.text import Told, read_text
 from hubwright.config.tree import Keys, Tree, dotted, parse
+from hubwright.content import config as content
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import shown
 from hubwright.machine.policy import LIMITS
@@ -86,6 +87,8 @@ def _conflicts(hub: Hub) -> Iterator[tuple[Keys, str, str]]:
     """Yield what is right in each place and wrong together: the way to it, what it is, what to do."""
     for name, what, remedy in envs.conflicts(hub.environments):
         yield ("environments", name), what, remedy
+    for name, what, remedy in content.conflicts(hub.content):
+        yield ("content", name), what, remedy
     if hub.profiles is None:
         return
     for limit in LIMITS:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from hubwright.auth import FAMILY as AUTH
+from hubwright.content.config import Content, ContentName
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.envs import DEFAULT as DEFAULT_ENVIRONMENT
 from hubwright.envs import FAMILY as ENVIRONMENTS
@@ -207,6 +208,12 @@ class Hub(BaseModel):
         validate_default=True,
         description="Where kernels come from: a name for each environment, and what is in it. "
         "`default` is what the kernel `python3` runs in.",
+    )
+    content: dict[ContentName, Content] = Field(
+        default={},
+        description="Files that people get into their homes, a name for each collection: where they come from, and "
+        "who gets them. What somebody has edited is never overwritten.",
+        examples=[{"course": {"folder": "/srv/course"}}],
     )
     idle: IdleSection = Field(
         default=IdleSection(),

@@ -59,6 +59,7 @@ def page() -> str:
         else:
             lines = [f"{section}:", *_example(field.examples[0] if field.examples else {}, "  ")]
             parts.append("\n".join(["```yaml", *lines, "```\n"]))
+            parts += [_table(inner, f"{section}{mark}.") for mark, inner in _repeated(field)]
     return "\n".join(parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubwright.hub import offer, usage
+from hubwright.hub import handing, offer, usage
 from hubwright.hub.pages import views
 
 Handler = tuple[Any, ...]
@@ -13,4 +13,4 @@ Handler = tuple[Any, ...]
 
 def handlers() -> list[Handler]:
     """Return them; the first whose pattern fits is taken."""
-    return [*offer.HANDLERS, *usage.HANDLERS, *views.HANDLERS]
+    return [*offer.HANDLERS, *handing.HANDLERS, *usage.HANDLERS, *views.HANDLERS]

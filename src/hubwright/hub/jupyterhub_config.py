@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from hubwright.hub import database
+from hubwright.content import who
+from hubwright.hub import database, handing
 from hubwright.hub.compile import CLI_SERVICE
 from hubwright.hub.pages import assets, branding
 from hubwright.machine import site_file
@@ -23,6 +24,8 @@ _words = c.JupyterHub.template_vars
 _words["assets"] = assets.address(_site.base_url)
 if _message := _words.get("hub_message"):
     _words["hub_message"] = lambda user: branding.message(_message, date.today())
+if who.read(_site.run / who.FILE)["contents"]:
+    c.Spawner.pre_spawn_hook = handing.before_start
 for _service in c.JupyterHub.services:
     if _service["name"] == CLI_SERVICE:
         _service["api_token"] = (_site.secrets / "cli.token").read_text().strip()

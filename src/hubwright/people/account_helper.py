@@ -9,8 +9,8 @@ filling the machine: `MADE` new accounts a minute.
 Started as `python -I -m hubwright.people.account_helper` with HUBWRIGHT_SITE naming the site's JSON file. The policy
 names the PAM service.
 
-Besides it counts, for the metrics, the disk that a home takes: in a child that becomes the home's owner first, one at a
-time, at idle priority.
+Besides it counts, for the metrics, the disk that a home takes, and hands contents out to it: in a child that becomes
+the home's owner first.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from typing import Any
 
 import pamela
 
+from hubwright.content import serving as content
 from hubwright.errors import HubwrightError, Refused
 from hubwright.machine import disk, wire
 from hubwright.machine.attempts import Attempts
@@ -49,7 +50,9 @@ CHILDREN = 32
 DEADLINE = 30.0
 """Seconds a request may take before its child is killed; useradd on a busy machine is the slowest."""
 DISK_TAKES = 600.0
-"""Seconds that counting one home may take."""
+"""Seconds that counting one home, or handing contents out to it, may take."""
+HOMES = 8
+"""Homes that get contents at once; logins need children, too."""
 ARRIVAL = 5.0
 """Seconds a request may take to arrive."""
 FAILURE_TAKES = 2.0
@@ -67,13 +70,15 @@ class Settings:
     socket: Path
     policy: Path
     account: str
+    run: Path
+    state: Path
 
     @classmethod
     def load(cls, site_file: Path) -> Settings:
         """Read them from the site's JSON file, without the model that needs pydantic."""
         site = json.loads(site_file.read_bytes())
         run = Path(site["run"])
-        return cls(run / "account.sock", run / "policy.json", str(site["account"]))
+        return cls(run / "account.sock", run / "policy.json", str(site["account"]), run, Path(site["state"]))
 
 
 @dataclass
@@ -85,6 +90,8 @@ class _Child:
     trying: list[str] = field(default_factory=list)
     counting: str = ""
     """Whose home's disk it counts, which takes longer than anything else."""
+    handing: str = ""
+    """To whose home it hands contents out."""
 
 
 class Helper:
@@ -99,8 +106,8 @@ class Helper:
         self._lock = os.memfd_create("accounts")  # one useradd at a time
         self._children: dict[int, _Child] = {}
         self._left: dict[int, str] = {}
-        """Children that are not reaped yet, by process id, and whose home they were late to count. One that waits for
-        a dead file system survives SIGKILL; nobody waits for it, and that home is not counted again meanwhile."""
+        """Children that are not reaped yet, by process id, and with whose home they were late. One that waits for
+        a dead file system survives SIGKILL; nobody waits for it, and nothing else is done with that home meanwhile."""
         self._names = Attempts(TRIES, WINDOW)
         self._all = Attempts(TRIES_IN_ALL, WINDOW)
         self._made = Attempts(MADE, WINDOW)
@@ -180,6 +187,13 @@ class Helper:
                 child.counting, child.ends = name, time.monotonic() + DISK_TAKES + DEADLINE
             with contextlib.suppress(OSError):
                 child.line.send(b"0" if free else b"1")
+        elif word[:1] == b"=":
+            self._reap()
+            homes = [other.handing for other in self._children.values() if other.handing]
+            if free := len(homes) < HOMES and name not in (*homes, *self._left.values()):
+                child.handing, child.ends = name, time.monotonic() + DISK_TAKES + DEADLINE
+            with contextlib.suppress(OSError):
+                child.line.send(b"0" if free else b"1")
         elif word[:1] == b"+" and name in child.trying:
             child.trying.remove(name)
             self._names.clear(name)
@@ -189,7 +203,7 @@ class Helper:
         self._selector.unregister(child.line)
         del self._children[child.line.fileno()]
         child.line.close()
-        self._left[child.pid] = child.counting if late else ""
+        self._left[child.pid] = (child.counting or child.handing) if late else ""
 
     def _reap(self) -> None:
         for pid in list(self._left):
@@ -254,7 +268,9 @@ class _Request:
                 return self._standing(policy, request.get("user"))
             if operation == "disk":
                 return self._disk(accounts.served(policy, request.get("user")))
-            raise Refused("The account helper knows authenticate, ensure, groups, leave, standing and disk.")
+            if operation == "content":
+                return self._content(accounts.served(policy, request.get("user")), request)
+            raise Refused("The account helper knows authenticate, ensure, groups, leave, standing, disk and content.")
         except RecursionError:
             return {"ok": False, "error": "The request is not JSON.", "remedy": ""}
         except HubwrightError as error:
@@ -304,6 +320,14 @@ class _Request:
             return {"ok": True, **disk.measure(Path(entry.pw_dir), DISK_TAKES)}
         except OSError as error:
             raise Refused(f"The home of {entry.pw_name} cannot be read: {error.strerror}.") from error
+
+    def _content(self, entry: pwd.struct_passwd, request: dict[str, Any]) -> dict[str, Any]:
+        """Hand contents out to a home; this process is its owner's from then on."""
+        self._line.send(b"=" + entry.pw_name.encode())
+        if self._line.recv(16) != b"0":
+            raise Refused("Contents are just being handed out.", remedy="Ask again in a moment.")
+        signal.alarm(int(DISK_TAKES + DEADLINE))
+        return content.answer(entry, request, self._settings.run, self._settings.state)
 
     def _may_make(self) -> None:
         self._line.send(b"*")

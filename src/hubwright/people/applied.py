@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from hubwright.errors import MachineError, Refused
+from hubwright.machine import locks
 from hubwright.machine.files import Owner, make_folder, write_atomically
 from hubwright.people.roster import Person
 
@@ -74,15 +73,8 @@ class Applied:
         self.make()
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            end = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise Refused("Another apply is at work.", remedy="Try again when it has ended.") from None
-                    time.sleep(0.1)
+            if not locks.take(descriptor, patience):
+                raise Refused("Another apply is at work.", remedy="Try again when it has ended.")
             yield
         finally:
             os.close(descriptor)

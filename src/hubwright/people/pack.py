@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from hubwright.errors import printable
+from hubwright.machine import becoming
 from hubwright.machine.disk import be_idle, mounted_below
 
 DEEPEST = 100
@@ -301,14 +302,11 @@ def _empty_folder(top: int, folder: int, name: str, depth: int, progress: Progre
 
 def become(name: str, uid: int, gid: int) -> None:
     """Become an account for good."""
-    if os.geteuid() == 0:
-        os.initgroups(name, gid)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-    if os.geteuid() != uid or uid == 0 or 0 in os.getresuid():
-        raise Bad("this is only for homes of ordinary accounts")
+    try:
+        becoming.become(name, uid, gid)
+    except becoming.Root as error:
+        raise Bad(str(error)) from error
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     be_idle()
 
 
