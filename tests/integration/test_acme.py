@@ -24,13 +24,14 @@ hub:
   listen: "{listen}:443"
   url: https://{name}/
 auth: {kind: pam, allow: all}
-https: {kind: acme, email: admin@example.org, directory: "https://acme.test:14000/acme/local/directory", directory_ca: {root}}
+https: {kind: acme, email: admin@example.org, directory: "https://{authority}:14000/acme/local/directory", directory_ca: {root}}
 """
 ANSWERS = {"handler": "acme_server", "policy": {"deny": {"domains": ["unwanted.test"]}}}
+AUTHORITIES = ["acme.test", "acme-v02.api.letsencrypt.org"]
 HOSTS = """\
 127.0.0.1 localhost
 10.9.9.1 notebooks.test
-10.9.9.2 acme.test
+10.9.9.2 acme.test acme-v02.api.letsencrypt.org
 10.9.9.3 elsewhere.test
 10.9.9.1 unwanted.test
 """
@@ -70,9 +71,9 @@ class World:
         server = {
             "listen": ["10.9.9.2:14000"],
             "automatic_https": {"disable_redirects": True},
-            "routes": [{"match": [{"host": ["acme.test"]}], "handle": [ANSWERS]}],
+            "routes": [{"match": [{"host": AUTHORITIES}], "handle": [ANSWERS]}],
         }
-        issuing = {"policies": [{"subjects": ["acme.test"], "issuers": [{"module": "internal"}]}]}
+        issuing = {"policies": [{"subjects": AUTHORITIES, "issuers": [{"module": "internal"}]}]}
         config = {
             "admin": {"disabled": True},
             "storage": {"module": "file_system", "root": str(self.folder / "ca")},
@@ -132,11 +133,12 @@ class Inside(Service):
 def inside(world: World, service: Callable[..., Service]) -> Iterator[Callable[..., Inside]]:
     made: list[Inside] = []
 
-    def make(name: str = "notebooks.test", listen: str = "0.0.0.0") -> Inside:
+    def make(name: str = "notebooks.test", listen: str = "0.0.0.0", authority: str = AUTHORITIES[0]) -> Inside:
         plain = service("")
         shutil.copy(world.root, plain.folder / "root.crt")
         (plain.folder / "root.crt").chmod(0o644)
         yaml = YAML.replace("{name}", name).replace("{listen}", listen).replace("{root}", "root.crt")
+        yaml = yaml.replace("{authority}", authority)
         made.append(Inside(plain.folder, yaml, plain.port, world=world))
         (plain.folder / "hub.yaml").write_text(yaml)
         return made[-1]
@@ -147,8 +149,11 @@ def inside(world: World, service: Callable[..., Service]) -> Iterator[Callable[.
 
 
 def test_a_certificate_is_fetched_and_kept(world: World, inside: Callable[..., Inside]) -> None:
-    """Trusted by the authority's root; plain HTTP is sent on; the next start asks for none; the key is the account's."""
-    hub = inside()
+    """Trusted by the authority's root; plain HTTP is sent on; the next start asks for none; the key is the account's.
+
+    And it is asked for no more often than Let's Encrypt answers.
+    """
+    hub = inside(authority=AUTHORITIES[1])
     (hub.folder / "root.crt").chmod(0o600)
     assert "root.crt cannot be read by hubwright" in " ".join(hub.cli("check", check=False).stdout.split())
     (hub.folder / "root.crt").chmod(0o644)
@@ -171,6 +176,21 @@ def test_a_certificate_is_fetched_and_kept(world: World, inside: Callable[..., I
     hub.down()
     hub.up()
     assert kept[0].read_bytes() == certificate
+    hub.down()
+
+    # Let's Encrypt, for which it is taken, gives five a week; one that is there is no reason to ask
+    log = hub.state / "acme" / "log"
+    line = next(line for line in log.read_bytes().splitlines(True) if b"certificate obtained successfully" in line)
+    with log.open("ab") as file:
+        file.writelines([line] * 4)
+    before = log.read_bytes()
+    assert "lately" not in hub.cli("check", check=False).stdout
+    shutil.rmtree(hub.state / "acme" / "certificates")
+    for command, code in (("check", 71), ("up", 78)):
+        done = hub.cli(command, check=False)
+        said = " ".join((done.stdout + done.stderr).split())
+        assert done.returncode == code and "Let's Encrypt has given notebooks.test 5 certificates lately" in said, said
+    assert log.read_bytes() == before and log.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ class Renewal:
         self._told = ""
         self._refused = ""
         """What the authority answered last, as it was told."""
+        self._read: object = None
+        """The log of what it answers, as it was when it was read last."""
+        self._found: Problem | None = None
         self._since = datetime.now(UTC)
         self._given: float | None = None
         """When the file was written that Caddy may not have read yet, in clock ticks since boot."""
@@ -88,13 +91,16 @@ class Renewal:
         """Return what an authority answered last that gave no certificate; told when it is new."""
         if self._site is None or not self._kind.serving(self._loaded.hub.https, self._site).acme:
             return None
+        from hubwright.proxy.https.acme_log import path_of
         from hubwright.proxy.https.refusal import refusal
 
-        found = refusal(self._site.logs / "caddy.log", self._since)
-        if found and str(found) != self._refused:
-            self._refused = str(found)
-            self._voice.warn(str(self._loaded.place(found)))
-        return found
+        log = path_of(self._site)
+        if (seen := _state(log)) != self._read:
+            self._read, self._found = seen, refusal(log, self._since)
+        if self._found and str(self._found) != self._refused:
+            self._refused = str(self._found)
+            self._voice.warn(str(self._loaded.place(self._found)))
+        return self._found
 
     def _renew(self, pair: Pair | None) -> bool:
         """Give Caddy a certificate; whether it is another than before."""

@@ -19,7 +19,7 @@ from hubwright.proxy.pages import hub_silent, server_silent
 from hubwright.proxy.proxies import believing, only_from
 from hubwright.proxy.serving import PLAIN, Serving
 from hubwright.proxy.table import check_root
-from hubwright.proxy.tls import certificates, encrypted, ports_of, redirecting, storage
+from hubwright.proxy.tls import certificates, encrypted, ports_of, redirecting, storage, talks
 from hubwright.proxy.worker import worker
 
 _NOT_TRUSTED = [
@@ -100,7 +100,7 @@ def configuration(
         servers["redirect"] = _server(descriptors.redirect, [redirecting(site)], [])
     return {
         "admin": {"disabled": True, "config": {"persist": False}},
-        "logging": {"logs": {"default": _log()}},
+        "logging": {"logs": {"default": _log(), **talks(site, serving)}},
         **storage(site, serving),
         "apps": {"http": {**ports_of(site, serving), "servers": servers}, **certificates(site, serving)},
     }

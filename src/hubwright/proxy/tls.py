@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from hubwright.fields import Site
+from hubwright.proxy.https import acme_log
 from hubwright.proxy.serving import Serving, port_of
 
 _TAG = "public"
+_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 
 
 def encrypted(serving: Serving) -> dict[str, Any]:
@@ -43,6 +45,11 @@ def storage(site: Site, serving: Serving) -> dict[str, Any]:
     return {"storage": {"module": "file_system", "root": str(site.acme)}} if serving.acme else {}
 
 
+def talks(site: Site, serving: Serving) -> dict[str, Any]:
+    """Return the log of what an authority was asked and answered."""
+    return {"acme": acme_log.writer(site)} if serving.acme else {}
+
+
 def certificates(site: Site, serving: Serving) -> dict[str, Any]:
     """Return Caddy's `tls` app: where its certificate comes from."""
     if not serving.encrypts:
@@ -51,6 +58,8 @@ def certificates(site: Site, serving: Serving) -> dict[str, Any]:
         issuer: dict[str, Any] = {"module": "acme", "email": acme.email, "ca": acme.directory}
         if acme.roots:
             issuer["trusted_roots_pem_files"] = [acme.roots]
+        if site.listen[0] not in _EVERYWHERE:  # where Caddy looks whether somebody, which is itself, answers already
+            issuer["challenges"] = {"bind_host": site.listen[0]}
         names = list(acme.names)
         policy = {"subjects": names, "issuers": [issuer]}
         return {"tls": {"certificates": {"automate": names}, "automation": {"policies": [policy]}}}

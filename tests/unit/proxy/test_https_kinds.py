@@ -19,6 +19,7 @@ from hubwright.errors import ConfigError, MachineError, Problem
 from hubwright.fields import Site
 from hubwright.proxy.https import https_of
 from hubwright.proxy.https.certificate import deploy, deployed, fetched
+from hubwright.proxy.tls import certificates
 
 HOST = "notebooks.example.org"
 
@@ -282,6 +283,15 @@ def test_each_kind_knows_for_which_names_it_shows_a_certificate(site, section, t
     ):
         config = section(text)
         assert {host: https_of(config).covers(config, site, host) for host in expected} == expected, text
+
+
+@pytest.mark.parametrize(("listen", "bound"), [("0.0.0.0", None), ("::", None), ("10.9.9.1", "10.9.9.1")])
+def test_caddy_looks_for_itself_at_the_address_it_listens_on(site, section, listen, bound):
+    """Else it would try to take port 80 once more for the authority's question, and may not."""
+    here = replace(site, listen=(listen, 443))
+    serving = https_of(section("{kind: acme, email: a@b.org}")).serving(section("{kind: acme, email: a@b.org}"), here)
+    (policy,) = certificates(here, serving)["tls"]["automation"]["policies"]
+    assert policy["issuers"][0].get("challenges", {}).get("bind_host") == bound
 
 
 def test_what_lies_where_caddys_certificate_should_is_not_waited_for(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from hubwright.errors import Problem
 from hubwright.fields import Site, shown
 from hubwright.machine.files import hidden_from
+from hubwright.proxy.https import acme_log, rationing
 from hubwright.proxy.https.elsewhere import pair as pair
 from hubwright.proxy.https.elsewhere import watched as watched
 from hubwright.proxy.https.encrypting import HALF_A_YEAR, Hsts, plain_url
@@ -84,7 +86,14 @@ def check(config: Config, site: Site) -> list[Problem]:
         return [*found, Problem("hub.yaml hub.url", what, 'Write it as "https://notebooks.example.org/".')]
     if config.probe and not (site.acme / "certificates").exists():
         found += unreachable(_names(config, site), site)
+    if host_of(config.directory) == rationing.HOST:
+        missing = [name for name in _names(config, site) if not _has(site, name)]
+        found += rationing.too_soon(missing, acme_log.path_of(site), datetime.now(UTC))
     return found
+
+
+def _has(site: Site, name: str) -> bool:
+    return any((site.acme / "certificates").glob(f"{rationing.HOST}*/{name}/{name}.crt"))
 
 
 def serving(config: Config, site: Site) -> Serving:

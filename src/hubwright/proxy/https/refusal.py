@@ -1,21 +1,19 @@
-"""What an authority answered that gave no certificate, out of Caddy's log.
+"""What an authority answered that gave no certificate, out of the log of Caddy's talks with it.
 
 Source: https://www.rfc-editor.org/rfc/rfc8555#section-6.7 for the kinds of refusal.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from datetime import datetime
 from pathlib import Path
 
 from hubwright.errors import Problem, printable
+from hubwright.proxy.https import acme_log
 
 _REFUSED = "could not get certificate from issuer"
 _ANSWER = re.compile(r"HTTP \d+ urn:ietf:params:acme:error:(\w+) - (.+)", re.DOTALL)
-_TAIL = 64 * 1024
 _REACH = "Ports 80 and 443 of this machine must be reached from everywhere under that name; then start again."
 _REMEDIES = {
     "rateLimited": "Wait as long as it says; try out what you change with Let's Encrypt's `directory` for tests.",
@@ -37,14 +35,10 @@ def refusal(log: Path, since: datetime) -> Problem | None:
     An error is an answer of the authority's, which asking again will not change soon; a warning is that there was none.
     """
     found = None
-    for line in _tail(log):
-        try:
-            entry = json.loads(line)
-            if entry["msg"] != _REFUSED or datetime.fromisoformat(entry["ts"]) < since:
-                continue
-            name, error = str(entry["identifier"]), str(entry["error"])
-        except (ValueError, KeyError, TypeError):  # cut off, or of another shape
+    for time, entry in acme_log.entries(log):
+        if time < since or entry.get("msg") != _REFUSED:
             continue
+        name, error = str(entry.get("identifier")), str(entry.get("error"))
         answer = _ANSWER.search(error)
         if answer:
             what = f"The authority gives no certificate for {name}: {printable(answer[2], ' ')} ({answer[1]})."
@@ -53,12 +47,3 @@ def refusal(log: Path, since: datetime) -> Problem | None:
             what = f"The authority cannot be asked for a certificate for {name}: {printable(error, ' ')}."
             found = Problem("hub.yaml https", what, "It is tried again in a minute.", "warning")
     return found
-
-
-def _tail(log: Path) -> list[bytes]:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-            return file.read().splitlines()
-    except OSError:
-        return []
