@@ -122,7 +122,7 @@ prepare_environment() {
   done
   [ -e "$config" ] || [ "$(id -u)" -ne 0 ] || config=/etc/hubwright/hub.yaml
   extra=
-  for kind in docker ldap 'oauth|oidc|google|github' uv; do
+  for kind in conda docker ldap 'oauth|oidc|google|github' uv; do
     if grep -Eqs "kind: *[\"']?($kind)" "$config"; then
       extra=$extra,${kind%%|*}
     fi

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubwright.care.voice import Voice
-from hubwright.envs import building, is_built, offering
+from hubwright.envs import building, is_built, offering, together
 from hubwright.errors import HubwrightError
 from hubwright.fields import Site
-from hubwright.kinds import KindConfig
 
 
 def prepare(environments: Mapping[str, Any], site: Site, voice: Voice) -> None:
@@ -17,21 +16,18 @@ def prepare(environments: Mapping[str, Any], site: Site, voice: Voice) -> None:
 
     One that cannot be built keeps nobody from the others: it is told, and shown as broken.
     """
+    new = {}
     for name, config in environments.items():
         if not is_built(config):
             continue
         if building.versions_of(name, site).current() is None:
-            _build(name, config, site, voice)
+            new[name] = config
         elif what := offering.unfinished(name, config, site):
             voice.warn(f'environments.{name}: {what} "hubwright env build {name}" builds what hub.yaml says now.')
+    for _, done in together.build_all(new, site, voice.wait):
+        if isinstance(done, HubwrightError):
+            voice.warn(str(done))
     try:
         offering.offer(environments, site)
-    except HubwrightError as error:
-        voice.warn(str(error))
-
-
-def _build(name: str, config: KindConfig, site: Site, voice: Voice) -> None:
-    try:
-        building.build(name, config, site, lambda step: voice.wait(f"{name}: {step}"))
     except HubwrightError as error:
         voice.warn(str(error))

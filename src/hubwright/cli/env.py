@@ -1,4 +1,4 @@
-"""`hubwright env`: list, show, build, add, remove, lock, rollback."""
+"""`hubwright env`: list, show, build, add, remove, lock, rollback, clean."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from hubwright.cli.telling import tell_error
 from hubwright.cli.up import Terminal
 from hubwright.config import edit
 from hubwright.config.load import Loaded, load
-from hubwright.envs import building, is_built, offering
+from hubwright.envs import building, cleaning, is_built, offering, together
 from hubwright.envs.access import groups_of
+from hubwright.envs.versions import Version
 from hubwright.errors import HubwrightError, Refused, perhaps
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
@@ -43,15 +44,20 @@ def list_environments(config: ConfigOption = None, state: StateOption = None, as
     """
     loaded, site = resolve(config, state)
     rows = [_row(name, entry, site) for name, entry in loaded.hub.environments.items()]
+    for row in rows:
+        row["bytes"] = cleaning.taken(site.environments / row["name"]) if row["version"] else None
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    table = Table("name", "kind", "version", "language", "packages", "who", "", box=None, header_style="bold")
+    table = Table("name", "kind", "version", "language", "packages", "disk", "who", "", box=None, header_style="bold")
     for row in rows:
         version, packages = str(row["version"] or "-"), str(row["packages"] or "-")
-        who = ", ".join(row["groups"]) or "everybody"
-        table.add_row(row["name"], row["kind"], version, row["language"], packages, who, f"[yellow]{row['state']}[/]")
-    Console(highlight=False).print(table)
+        who, unlike = ", ".join(row["groups"]) or "everybody", f"[yellow]{row['state']}[/]"
+        table.add_row(row["name"], row["kind"], version, row["language"], packages, _disk(row["bytes"]), who, unlike)
+    console = Console(highlight=False)
+    console.print(table)
+    if whole := cleaning.taken(site.environments):
+        console.print(f"All together, with what builds share: {_disk(whole)}.")
 
 
 @app.command()
@@ -95,7 +101,8 @@ def build(
 ) -> None:
     """Build environments as hub.yaml says now: beside the old version, tried, and taken at once when it works.
 
-    People with a running kernel keep theirs until they restart it. A build that fails changes nothing.
+    Several are built at the same time. People with a running kernel keep theirs until they restart it. A build that
+    fails changes nothing.
 
     [bold]Examples[/]
 
@@ -116,8 +123,9 @@ def build(
 @app.command()
 def add(
     name: NameArgument,
-    packages: Annotated[list[str] | None, typer.Argument(help="Packages, as pip takes them.")] = None,
+    packages: Annotated[list[str] | None, typer.Argument(help="Packages, as the entry lists them.")] = None,
     python: Annotated[str | None, typer.Option("--python", help="The version of Python of a new environment.")] = None,
+    kind: Annotated[str, typer.Option("--kind", help="What a new environment is.")] = "uv",
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
@@ -130,9 +138,11 @@ def add(
       sudo hubwright env add science polars
 
       sudo hubwright env add old-numpy "numpy<2" --python 3.11
+
+      sudo hubwright env add stats dplyr --kind r
     """
     loaded, site = resolve(config, state)
-    _change(loaded, site, name, lambda text: edit.add_packages(text, name, packages or [], python))
+    _change(loaded, site, name, lambda text: edit.add_packages(text, name, packages or [], python, kind))
 
 
 @app.command()
@@ -205,6 +215,48 @@ def rollback(
     Terminal().say(f"{name} is version {version.number} again, of {version.built}.")
 
 
+@app.command()
+def clean(
+    versions: Annotated[bool, typer.Option("--versions", help="Versions before the current ones, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Remove what nobody needs: downloads, what broken-off builds left, environments that hub.yaml does not name.
+
+    [bold]Examples[/]
+
+      sudo hubwright env clean
+
+      sudo hubwright env clean --versions --yes
+    """
+    loaded, site = resolve(config, state)
+    _is_ours(site)
+    terminal = Terminal()
+    found = list(cleaning.find(loaded.hub.environments, site, versions))
+    for waste in found:
+        terminal.say(f"{waste.what}")
+    if not found:
+        terminal.say("There is nothing that nobody needs.")
+        return
+    if not yes:
+        typer.confirm("Remove this? Kernels that run in an old version may fail.", abort=True)
+    before = cleaning.taken(site.environments) or 0
+    for waste in found:
+        cleaning.clean(waste, site)
+    terminal.say(f"{_disk(max(0, before - (cleaning.taken(site.environments) or 0)))} are free again.")
+
+
+def _disk(size: int | None) -> str:
+    """Return bytes as people read them, `1.2 GiB`."""
+    if size is None:
+        return "-"
+    left, unit = size / 2**20, "MiB"
+    if left >= 1024:
+        left, unit = left / 1024, "GiB"
+    return f"{left:.1f} {unit}"
+
+
 def _row(name: str, entry: KindConfig, site: Site) -> dict[str, Any]:
     current = building.versions_of(name, site).current() if is_built(entry) else None
     return {
@@ -221,13 +273,14 @@ def _row(name: str, entry: KindConfig, site: Site) -> dict[str, Any]:
 def _build(loaded: Loaded, site: Site, names: list[str]) -> None:
     terminal = Terminal()
     code = 0
-    for name in names:
-        try:
-            _build_one(name, _entry(loaded, name), site, terminal)
-        except HubwrightError as error:
-            terminal.wait("")
-            tell_error(error)
-            code = error.exit_code
+    wanted = {name: _entry(loaded, name) for name in names}
+    for name, done in together.build_all(wanted, site, terminal.wait):
+        terminal.wait("")
+        if isinstance(done, HubwrightError):
+            tell_error(done)
+            code = done.exit_code
+        else:
+            _tell_built(name, done, terminal)
     offering.offer(loaded.hub.environments, site)
     if not names:
         terminal.say("Every environment is as hub.yaml says.")
@@ -251,6 +304,10 @@ def _change(loaded: Loaded, site: Site, name: str, change: Callable[[str], str])
 def _build_one(name: str, entry: KindConfig, site: Site, terminal: Terminal) -> None:
     version = building.build(name, entry, site, lambda step: terminal.wait(f"{name}: {step}"))
     terminal.wait("")
+    _tell_built(name, version, terminal)
+
+
+def _tell_built(name: str, version: Version, terminal: Terminal) -> None:
     terminal.say(f"{name} is version {version.number}, with {len(version.packages)} packages.")
 
 

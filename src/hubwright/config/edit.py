@@ -16,20 +16,27 @@ from hubwright.errors import Refused
 from hubwright.machine.files import Owner, write_atomically
 
 _SECTION = "environments"
+_LISTING = ("conda", "julia", "r", "uv")
+"""The kinds whose entries have `packages`."""
+_PYTHON = {"conda": 'Name it among the packages: "python=3.12".'}
 
 
-def add_packages(text: str, name: str, packages: Sequence[str], python: str | None) -> str:
-    """Return hub.yaml with packages added to a `uv` environment, which is made when there is none of the name.
+def add_packages(text: str, name: str, packages: Sequence[str], python: str | None, kind: str = "uv") -> str:
+    """Return hub.yaml with packages added to an environment; one of `kind` is made when there is none of the name.
 
     Raises:
-        Refused: nothing is named, the environment is of another kind, or it has another Python already.
+        Refused: nothing is named, the environment's kind lists no packages, or it has another Python already.
     """
     data, entry = _environment(text, name)
     if entry is None:
         if not packages:
             raise Refused(f"hub.yaml has no environment {name} yet.", remedy="Name the packages it shall have.")
-        entry = data.setdefault(_SECTION, {})[name] = {"kind": "uv"}
-    _is_uv(name, entry)
+        entry = data.setdefault(_SECTION, {})[name] = {"kind": kind}
+    _lists_packages(name, entry)
+    if python and entry["kind"] != "uv":
+        raise Refused(
+            f"{name} is of kind {entry['kind']}, which takes no --python.", remedy=_PYTHON.get(entry["kind"], "")
+        )
     if python and entry.setdefault("python", python) != python:
         raise Refused(f"{name} has Python {entry['python']}.", remedy="Change it in hub.yaml, or add an environment.")
     listed = entry.setdefault("packages", [])
@@ -43,13 +50,13 @@ def add_packages(text: str, name: str, packages: Sequence[str], python: str | No
 
 
 def remove_packages(text: str, name: str, packages: Sequence[str]) -> str:
-    """Return hub.yaml with packages taken out of a `uv` environment.
+    """Return hub.yaml with packages taken out of an environment.
 
     Raises:
         Refused: it has none of the name; one that only another package needs is not listed.
     """
     data, entry = _environment(text, name)
-    _is_uv(name, entry or {})
+    _lists_packages(name, entry or {})
     listed = (entry or {}).get("packages", [])
     for package in packages:
         same = [there for there in listed if _plain(there) == _plain(package)]
@@ -92,8 +99,8 @@ def _environment(text: str, name: str) -> tuple[Any, Any]:
     return data, (data.get(_SECTION) or {}).get(name)
 
 
-def _is_uv(name: str, entry: Any) -> None:
-    if entry.get("kind") != "uv":
+def _lists_packages(name: str, entry: Any) -> None:
+    if entry.get("kind") not in _LISTING:
         raise Refused(f"{name} is of kind {entry.get('kind', 'own')}, whose packages are not in hub.yaml.")
 
 

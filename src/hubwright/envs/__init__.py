@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
@@ -16,8 +17,10 @@ from hubwright.kinds import Family, KindConfig
 FAMILY = Family(
     section="environments",
     kinds={
+        "conda": "hubwright.envs.conda",
         "existing": "hubwright.envs.existing",
         "own": "hubwright.envs.own",
+        "r": "hubwright.envs.r",
         "uv": "hubwright.envs.uv",
     },
     default="own",
@@ -50,7 +53,7 @@ class Made:
     """What a kind has made of it."""
 
     prefix: Path
-    """Where its programs are, in `bin`."""
+    """Where its programs are, in `bin`; or its library, where the programs are not its own."""
     language: str
     """`3.11.2` and the like, for people."""
     packages: Mapping[str, str]
@@ -81,6 +84,17 @@ class Environment(Protocol):
 
     def lock(self, config: Any, site: Site, cache: Path, tell: Tell) -> str:
         """Return a lock file's text: every package with its version; `Refused` by kinds that have none."""
+
+
+def later(module: str) -> Callable[[str], Any]:
+    """Return a kind's `__getattr__` that takes what a kind offers from `module`, imported when it is asked for."""
+
+    def take(name: str) -> Any:
+        if name not in {"check", "sources", "make", "lock"}:
+            raise AttributeError(name)
+        return getattr(import_module(module), name)
+
+    return take
 
 
 def environment_of(config: KindConfig) -> Environment:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, environment_of, trying
+from hubwright.envs import Made, Tell, Wanted, cache, environment_of, trying
 from hubwright.envs.access import let_in
 from hubwright.envs.versions import Version, Versions
 from hubwright.errors import MachineError, Refused
@@ -61,12 +61,12 @@ def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
     versions = versions_of(name, site)
     make_folders(site)
     let_in(name, config, site)
-    with versions.lock(), _readable():
+    with versions.lock(), cache.shared(site), readable():
         lock = _locked(name, config, site)
         made_of = source(name, config, site)
         begun = versions.begin()
         try:
-            wanted = Wanted(name, begun, site, _cache(site), lock)
+            wanted = Wanted(name, begun, site, cache.folder(site), lock)
             made = environment_of(config).make(config, wanted, tell)
             tell("Trying its kernel")
             _prove(name, begun / "kernel", made, site)
@@ -101,7 +101,8 @@ def roll_back(name: str, site: Site, number: int | None = None) -> Version:
 def write_lock(name: str, config: KindConfig, site: Site, tell: Tell) -> Path:
     """Write down every package of an environment with version and hash; return the file."""
     make_folders(site)
-    text = environment_of(config).lock(config, site, _cache(site), tell)
+    with cache.shared(site):
+        text = environment_of(config).lock(config, site, cache.folder(site), tell)
     path = lock_file(name, site)
     mode = site.config.stat().st_mode & 0o777 if site.config else 0o644  # it names the index as hub.yaml does
     write_atomically(path, f"{_MARK}{digest(config, site)}\n{text}", mode)
@@ -112,21 +113,17 @@ def make_folders(site: Site) -> None:
     """Make the folder of all environments; what builds share in it is not for users, who may not see every package."""
     for folder in (site.environments.parent, site.environments):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _cache(site).mkdir(mode=0o700, exist_ok=True)
+    cache.folder(site).mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """Let everybody read what is made, whatever the caller's umask."""
+def readable() -> Iterator[None]:
+    """Let everybody read what is made, whatever the caller's umask: that of the process, so one for all its threads."""
     before = os.umask(0o022)
     try:
         yield
     finally:
         os.umask(before)
-
-
-def _cache(site: Site) -> Path:
-    return site.environments / ".cache"
 
 
 def remove(name: str, site: Site) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ipykernel.kernelspec import RESOURCES
 
-from hubwright.envs import trying
+from hubwright.envs import kernelspec, trying
 from hubwright.errors import MachineError, printable
 
 _ENV = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -40,9 +40,9 @@ _LAUNCH = """#!/bin/sh
 shared={shared}
 own="${{XDG_DATA_HOME:-$HOME/.local/share}}/hubwright/environments/{name}-{minor}"
 packages="$own/lib/python{minor}/site-packages"
-if {{ [ -e "$own/pyvenv.cfg" ] || {{
+if {{ [ "$(readlink "$own/bin/python")" = {base} ] && [ -e "$own/pyvenv.cfg" ] || {{
     umask 077 && mkdir -p "$own/bin" "$packages" &&
-    ln -sf {base} "$own/bin/python" && ln -sf python "$own/bin/python3" &&
+    ln -sfn {base} "$own/bin/python" && ln -sfn python "$own/bin/python3" &&
     printf '%s\\n' {bridge} >"$packages/_hubwright.pth" &&
     printf '%s\\n' {home} 'include-system-site-packages = false' {version} >"$own/pyvenv.cfg.new" &&
     mv "$own/pyvenv.cfg.new" "$own/pyvenv.cfg"; }}; }} 2>/dev/null; then
@@ -52,7 +52,7 @@ else # a home that is full or cannot be written to
 fi
 HUBWRIGHT_SHARED=$shared/lib/python{minor}/site-packages
 export VIRTUAL_ENV PATH HUBWRIGHT_SHARED
-exec "$python" -m ipykernel_launcher "$@"
+{variables}exec "$python" -m ipykernel_launcher "$@"
 """
 _BRIDGE = (
     "import os, site; site.addsitedir(os.environ.get('HUBWRIGHT_SHARED', {fallback!r}))"  # in one line: site runs it
@@ -107,7 +107,15 @@ def _say(python: Path, program: str, where: str, *words: str) -> Any:
     raise MachineError(f"{python} does not run: {printable(said)}.", where=where)
 
 
-def write_kernel(folder: Path, current: Path, name: str, display: str, prefix: Path, found: Interpreter) -> None:
+def write_kernel(
+    folder: Path,
+    current: Path,
+    name: str,
+    display: str,
+    prefix: Path,
+    found: Interpreter,
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """Write the kernelspec and the starting script of an environment into `folder`, which must not exist.
 
     Args:
@@ -117,32 +125,25 @@ def write_kernel(folder: Path, current: Path, name: str, display: str, prefix: P
         display: what people read.
         prefix: where its `bin/python` is.
         found: what that says of itself.
+        variables: what else is set.
     """
-    folder.mkdir(mode=0o755)
     site_packages = f"lib/python{found.minor}/site-packages"
     fallback = current.parent / prefix.name if prefix.is_relative_to(folder.parent) else prefix
-    script = folder / "launch"
-    script.write_text(
-        _LAUNCH.format(
-            name=name,
-            minor=found.minor,
-            shared=shlex.quote(str(prefix)),
-            base=shlex.quote(found.base),
-            bridge=shlex.quote(_BRIDGE.format(fallback=str(fallback / site_packages))),
-            home=shlex.quote(f"home = {Path(found.base).parent}"),
-            version=shlex.quote(f"version = {found.version}"),
-        )
+    script = _LAUNCH.format(
+        name=name,
+        minor=found.minor,
+        shared=shlex.quote(str(prefix)),
+        base=shlex.quote(found.base),
+        bridge=shlex.quote(_BRIDGE.format(fallback=str(fallback / site_packages))),
+        home=shlex.quote(f"home = {Path(found.base).parent}"),
+        version=shlex.quote(f"version = {found.version}"),
+        variables=kernelspec.exports(variables or {}),
     )
-    script.chmod(0o755)
     spec = {
-        "argv": [str(current / "launch"), "-f", "{connection_file}"],
+        "argv": [str(current / kernelspec.SCRIPT), "-f", "{connection_file}"],
         "display_name": display,
         "language": "python",
         "interrupt_mode": "signal",
         "metadata": {"debugger": True},
     }
-    (folder / "kernel.json").write_text(json.dumps(spec, indent=1))
-    for picture in Path(RESOURCES).glob("logo-*"):
-        (folder / picture.name).write_bytes(picture.read_bytes())
-    for path in folder.iterdir():
-        path.chmod(0o755 if path == script else 0o644)
+    kernelspec.write(folder, script, spec, [Path(RESOURCES)])

@@ -51,6 +51,18 @@ def test_what_makes_no_sense_is_refused():
         edit.add_packages(TEXT, "old", ["scipy"], None)
     with pytest.raises(Refused, match="no environment new yet"):
         edit.add_packages(TEXT, "new", [], None)
+    with pytest.raises(Refused, match="new is of kind r, which takes no --python"):
+        edit.add_packages(TEXT, "new", ["dplyr"], "3.12", "r")
+
+
+def test_each_kind_that_lists_packages_takes_more(tmp_path):
+    path = tmp_path / "hub.yaml"
+    path.write_text(edit.add_packages(TEXT, "stats", ["dplyr==1.1.4"], None, "r"))
+    path.write_text(edit.add_packages(path.read_text(), "proteins", ["python=3.12"], None, "conda"))
+    path.write_text(edit.add_packages(path.read_text(), "proteins", ["python=3.13", "rdkit"], None))
+    made = load(path).hub.environments
+    assert (made["stats"].kind, made["stats"].packages) == ("r", ("dplyr==1.1.4",))
+    assert (made["proteins"].kind, made["proteins"].packages) == ("conda", ("python=3.13", "rdkit"))
 
 
 def test_hub_yaml_is_changed_only_when_all_went_well(tmp_path):

@@ -19,6 +19,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(folder / ".local/share/jupyter"))
     monkeypatch.setenv(FOLDER, str(tmp_path / "shared"))
+    monkeypatch.setattr("jupyter_core.paths.SYSTEM_JUPYTER_PATH", [])  # Debian's IRkernel is there
     return folder
 
 

@@ -1,0 +1,93 @@
+"""What environments take of the disk, and what of it nobody needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubwright.envs import building, cache
+from hubwright.envs.versions import Version, Versions, remove
+from hubwright.errors import Refused
+from hubwright.fields import Site
+from hubwright.machine import disk
+
+_PATIENCE = 20.0
+_OURS = {".cache", "python"}
+
+
+@dataclass(frozen=True)
+class Waste:
+    """Something that may go."""
+
+    what: str
+    paths: tuple[Path, ...]
+    name: str = ""
+    """The environment that it belongs to; empty for what builds share."""
+    versions: tuple[Version, ...] = ()
+    """The versions that it is, where it is some."""
+
+
+def taken(folder: Path) -> int | None:
+    """Return bytes that a folder takes on the disk; what several versions share counts once. None: not to be read."""
+    try:
+        return disk.count(folder, time.monotonic() + _PATIENCE)[0]
+    except OSError:
+        return None
+
+
+def find(names: Collection[str], site: Site, versions: bool) -> Iterator[Waste]:
+    """Yield what may go: downloads, what builds left that were killed, and environments that hub.yaml does not name.
+
+    Args:
+        names: the environments of hub.yaml.
+        site: this service.
+        versions: whether those before the current ones are to go, too.
+    """
+    if not site.environments.is_dir():
+        return
+    if shared := tuple(sorted(path for path in cache.folder(site).glob("*") if path.is_dir())):
+        yield Waste("what builds have downloaded", shared)
+    for folder in sorted(site.environments.iterdir()):
+        if not folder.is_dir() or folder.name in _OURS:
+            continue
+        if folder.name not in names:
+            yield Waste(f"{folder.name.removeprefix('.gone-')}, which hub.yaml does not name", (folder,), folder.name)
+            continue
+        known = Versions(folder)
+        whole = {str(one.number) for one in known.all()}
+        if half := tuple(sorted(path for path in (folder / "versions").glob("*") if path.name not in whole)):
+            yield Waste(f"what a build of {folder.name} left that was broken off", half, folder.name)
+        current = known.current()
+        old = tuple(one for one in known.all() if versions and current and one.number != current.number)
+        if old:
+            numbers = ", ".join(str(one.number) for one in old)
+            paths = tuple(folder / "versions" / str(one.number) for one in old)
+            yield Waste(f"{folder.name}, version {numbers}", paths, folder.name, old)
+
+
+def clean(waste: Waste, site: Site) -> None:
+    """Remove it.
+
+    Raises:
+        Refused: a build is under way that may need it.
+    """
+    if not waste.name:
+        with cache.alone(site):
+            for path in waste.paths:
+                remove(path)
+        return
+    known = Versions(site.environments / waste.name)
+    with known.lock():
+        if waste.paths == (known.folder,):
+            building.remove(waste.name, site)
+            return
+        current = known.current()
+        if current and any(one.number == current.number for one in waste.versions):
+            raise Refused(f"{waste.name} has been rolled back meanwhile.", remedy="Run it again.")
+        for path in waste.paths:
+            with suppress(FileNotFoundError):
+                (path / "version.json").unlink()  # from here on it is no version
+            remove(path)

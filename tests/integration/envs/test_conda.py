@@ -1,0 +1,284 @@
+"""Environments of conda packages: solved and linked from a channel that is made here, with a Python that runs."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from tests import conda_channel
+from tests.conda_channel import Package, module
+from tests.conftest import wait_until
+from tests.environments import Lab
+
+from hubwright.envs import building, cache, offering
+from hubwright.errors import ConfigError, MachineError, Refused
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+LAB = "  lab: {kind: conda, channels: [./channel], packages: [beta]}"
+
+
+@pytest.fixture(scope="module")
+def lab(lab: Lab) -> Lab:
+    """One with a channel of a Python, ipykernel, and small packages; `beta` is for the older of two `alpha`."""
+    conda_channel.write(
+        lab.folder / "channel",
+        conda_channel.python(),
+        *conda_channel.installed("ipykernel", "pip"),
+        module("alpha", "1.0"),
+        module("alpha", "2.0"),
+        module("beta", depends=["python", "alpha <2"]),
+    )
+    return lab.write(LAB)
+
+
+def prefix(lab: Lab) -> Path:
+    return Path(lab.current().prefix)
+
+
+def say(lab: Lab, code: str) -> str:
+    """Run a line in the environment's own Python, as the account without rights."""
+    command = [str(prefix(lab) / "bin" / "python"), "-c", code]
+    return subprocess.run(command, user="hubwright-build", capture_output=True, text=True, check=True, cwd="/").stdout
+
+
+def test_packages_that_fit_together_are_linked_and_a_kernel_runs(built):
+    version = built.current()
+    assert version.packages["alpha"] == "1.0", "the newer one is not for beta"
+    assert {"python", "ipykernel", "pip"} < {*version.packages}
+    assert say(built, "import beta, alpha; print(alpha.__version__)") == "1.0\n"
+    assert offering.unfinished("lab", built.entry("lab"), built.site) == ""
+    row = json.loads(built.env("list", "--json").stdout)[1]
+    assert row["kind"] == "conda"
+    assert row["bytes"] > 20 * 2**20
+
+
+def test_what_is_linked_is_roots_readable_compiled_and_shared_with_the_cache(built):
+    for path in (prefix(built), *prefix(built).rglob("*")):
+        found = path.lstat()
+        assert found.st_uid == 0, path
+        assert path.is_symlink() or (found.st_mode & stat.S_IWOTH == 0 and found.st_mode & stat.S_IROTH), path
+    packages = prefix(built) / f"lib/python{conda_channel.MINOR}/site-packages"
+    assert [*packages.glob("__pycache__/beta.*.pyc")]
+    assert [*packages.glob("ipykernel/__pycache__/kernelbase.*.pyc")]
+    kept = next(cache.folder(built.site).glob("conda/packages/alpha-1.0-0/site-packages/alpha.py"))
+    assert kept.samefile(packages / "alpha.py")
+    assert say(built, "import beta; print(beta.__cached__)").endswith(".pyc\n")
+
+
+def test_what_packages_bring_never_runs_as_root(changed, tmp_path):
+    seen = Path("/var/lib") / f"hwt-seen-{os.getpid()}"
+    seen.mkdir()
+    seen.chmod(0o777)
+    write = f"import os; open('{seen}/' + str(os.getuid()), 'w').close()\n"
+    evil = module("evil", text=write, depends=["python"])
+    files = {
+        **evil.files,
+        "site-packages/evil.pth": write,
+        "etc/conda/activate.d/evil.sh": f"touch {seen}/$(id -u)\nexport EVIL_DATA=$CONDA_PREFIX/share\n",
+        "bin/.evil-post-link.sh": f"touch {seen}/post-link\n",
+    }
+    conda_channel.write(changed.folder / "channel", Package("evil", depends=["python"], files=files, noarch="python"))
+    try:
+        changed.write(LAB.replace("beta", "evil")).build()
+        assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+        launch = (changed.kernel() / "launch").read_text()
+        assert f"export EVIL_DATA={prefix(changed)}/share\n" in launch
+        assert f"export CONDA_PREFIX={prefix(changed)}\n" in launch
+    finally:
+        shutil.rmtree(seen)
+
+
+def test_an_environment_file_is_understood(changed):
+    (changed.folder / "environment.yml").write_text(
+        "name: course\nchannels: [./channel]\ndependencies: [alpha=2]\nvariables: {COURSE_DATA: /srv/a b}\n"
+    )
+    changed.write("  lab: {kind: conda, file: environment.yml, imports: [alpha]}")
+    assert changed.build().packages["alpha"] == "2.0"
+    assert "export COURSE_DATA='/srv/a b'\n" in (changed.kernel() / "launch").read_text()
+    (changed.folder / "environment.yml").write_text("channels: [./channel]\ndependencies: [alpha=1]\n")
+    assert offering.unfinished("lab", changed.entry("lab"), changed.site) == "has changed since it was built."
+
+
+def test_pips_packages_are_refused_in_words(changed):
+    (changed.folder / "environment.yml").write_text("channels: [./channel]\ndependencies: [alpha, {pip: [six]}]\n")
+    changed.write("  lab: {kind: conda, file: environment.yml}")
+    with pytest.raises(ConfigError, match="make an environment of kind uv"):
+        changed.build()
+    told = list(offering.check({"lab": changed.entry("lab")}, changed.site))
+    assert [problem.where for problem in told] == ["hub.yaml environments.lab.file"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("channels: [./channel], packages: [no-such-package]", "No candidates were found for no-such-package"),
+        ("channels: [./channel], packages: [beta, 'alpha>=2']", "beta 1.0 would require alpha <2"),
+        ("channels: [./nowhere], packages: [beta]", "nowhere is no folder"),
+        ("channels: [./empty], packages: [beta]", "could not find subdir"),
+        ("channels: [./broken], packages: [beta]", "failed to parse repodata.json"),
+        ("channels: ['http://me:secret@127.0.0.1:9/x'], packages: [beta]", "Connection refused"),
+        ("channels: [./channel], packages: [beta], imports: [no_such_module]", "ModuleNotFoundError"),
+    ],
+)
+def test_what_cannot_be_built_says_why_and_the_old_version_serves(changed, entry, words):
+    before = prefix(changed)
+    (changed.folder / "empty").mkdir(exist_ok=True)
+    for subdir in ("noarch", conda_channel.here()):
+        (changed.folder / "broken" / subdir).mkdir(exist_ok=True, parents=True)
+        (changed.folder / "broken" / subdir / "repodata.json").write_text("{")
+    with pytest.raises((MachineError, ConfigError)) as told:
+        changed.write(f"  lab: {{kind: conda, {entry}}}").build()
+    assert words in str(told.value)
+    assert "secret" not in str(told.value)
+    assert prefix(changed) == before
+    assert {path.name for path in (before.parent.parent).iterdir()} == {
+        str(one.number) for one in changed.versions().all()
+    }
+
+
+def test_an_archive_that_is_not_what_the_index_says_is_refused(changed):
+    channel = changed.folder / "damaged"
+    conda_channel.write(channel, module("delta"))
+    archive = channel / "noarch" / "delta-1.0-0.tar.bz2"
+    archive.write_bytes(archive.read_bytes() + b"more")
+    changed.write(LAB.replace("./channel", "./channel, ./damaged").replace("beta", "delta"))
+    with pytest.raises(MachineError, match=r"delta-1.0-0.tar.bz2 is not what its channel's index says"):
+        changed.build()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *words):
+            super().__init__(*words, directory=str(channel))
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        far = f"./channel, 'http://127.0.0.1:{server.server_port}/'"
+        changed.write(LAB.replace("./channel", far).replace("beta", "delta"))
+        with pytest.raises(MachineError, match="hash mismatch"):
+            changed.build()
+        server.shutdown()
+
+
+def test_a_channel_that_others_may_change_is_not_taken(changed, account):
+    theirs = account().home / "channel"
+    shutil.copytree(changed.folder / "channel", theirs)
+    changed.write(LAB.replace("./channel", str(theirs)))
+    with pytest.raises(ConfigError, match="whoever can change it decides"):
+        changed.build()
+
+
+def test_a_lock_gives_the_same_again_and_on_another_machine(changed):
+    changed.write(LAB.replace("beta", "gamma"))
+    conda_channel.write(changed.folder / "channel", module("gamma", "1.0"))
+    path = building.write_lock("lab", changed.entry("lab"), changed.site, lambda step: None)
+    try:
+        text = path.read_text()
+        assert "conda: $HUB/channel/noarch/gamma-1.0-0.tar.bz2\n" in text
+        assert "  sha256: " in text
+        assert str(changed.folder) not in text
+        conda_channel.write(changed.folder / "channel", module("gamma", "1.1"))
+        assert changed.build().packages["gamma"] == "1.0"
+        path.write_text(text.replace(conda_channel.here(), "osx-arm64"))
+        with pytest.raises(MachineError, match=f"the lock is for osx-arm64, and this one is {conda_channel.here()}"):
+            changed.build()
+        path.write_text(text)
+        changed.write(LAB)
+        with pytest.raises(Refused, match="was made of other packages"):
+            changed.build()
+    finally:
+        path.unlink()
+    assert changed.write(LAB.replace("beta", "gamma")).build().packages["gamma"] == "1.1"
+
+
+def test_a_build_that_is_killed_ends_its_worker_and_leaves_no_litter(changed):
+    before = prefix(changed)
+    versions = before.parent.parent
+    numbers = {path.name for path in versions.iterdir()}
+    changed.write(LAB.replace("beta", "beta, gamma"))
+    doing = subprocess.Popen(changed.command("build", "lab"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_until(lambda: len({path.name for path in versions.iterdir()} - numbers) == 1, 60)
+    with pytest.raises(Refused, match="is just being built, by process"):
+        changed.build()
+    with pytest.raises(Refused, match="An environment is just being built"), cache.alone(changed.site):
+        raise AssertionError("the cache was emptied under a build")
+    children = Path(f"/proc/{doing.pid}/task/{doing.pid}/children").read_text().split()
+    doing.send_signal(signal.SIGKILL)
+    doing.wait(20)
+    wait_until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in children), 20)
+    assert prefix(changed) == before
+    changed.build()
+    assert {path.name for path in versions.iterdir()} == {str(one.number) for one in changed.versions().all()}
+
+
+def test_a_full_disk_is_told_and_leaves_what_was(changed):
+    versions = changed.site.environments / "full" / "versions"
+    versions.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", str(versions)], check=True)
+    try:
+        changed.write(LAB + "\n" + LAB.replace("lab:", "full:"))
+        with pytest.raises(MachineError, match="No space left on device"):
+            changed.build("full")
+        assert [*versions.iterdir()] == []
+    finally:
+        subprocess.run(["umount", "-l", str(versions)], check=True)
+
+
+def test_several_are_built_at_once_and_what_nobody_needs_is_cleaned(changed):
+    others = LAB.replace("lab:", "first:") + "\n" + LAB.replace("lab:", "second:").replace("beta", "nothing-such")
+    done = changed.write(LAB + "\n" + others + "\n" + LAB.replace("lab:", "third:")).env("build")
+    assert done.returncode == 71
+    assert "No candidates were found for nothing-such" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {name for name in ("first", "second", "third") if changed.versions(name).current()} == {"first", "third"}
+    changed.build("first")
+    changed.write(LAB + "\n" + LAB.replace("lab:", "first:"))
+    done = changed.env("clean", "--versions", "--yes")
+    assert done.returncode == 0, done.stderr
+    for line in ("what builds have downloaded", "first, version 1", "third, which hub.yaml does not name"):
+        assert line in done.stderr
+    assert "MiB are free again." in done.stderr
+    assert [one.number for one in changed.versions("first").all()] == [2]
+    assert not (changed.site.environments / "third").exists()
+    assert not (cache.folder(changed.site) / "conda").exists()
+    assert say(changed, "import ipykernel; print(1)") == "1\n", "what is linked does not need the cache"
+    with pytest.raises(Refused, match="no version before this one"):
+        building.roll_back("first", changed.site)
+    assert "There is nothing that nobody needs." in changed.env("clean").stderr
+    changed.build("first")
+
+
+def test_packages_come_and_go_by_a_command(changed):
+    done = changed.env("add", "lab", "alpha<2")
+    assert done.returncode == 0, done.stderr
+    assert "alpha<2" in (changed.folder / "hub.yaml").read_text()
+    done = changed.env("add", "lab", "x", "--python", "3.12")
+    assert done.returncode == 77
+    assert 'Name it among the packages: "python=3.12".' in done.stderr
+
+
+def test_an_r_of_conda_runs_its_kernel(changed):
+    """Its R is the machine's own behind a script, as Debian's cannot be moved to another folder."""
+    script = '#!/bin/sh\nexec /usr/bin/R "$@"\n'
+    conda_channel.write(
+        changed.folder / "channel",
+        Package("r-base", "4.2", files={"bin/R": script}, modes={"bin/R": 0o755}),
+        Package("r-irkernel", depends=["r-base"], files={"share/irkernel": ""}),
+        Package("r-stats", depends=["r-base"], files={"share/stats": ""}),
+    )
+    changed.write("  lab: {kind: conda, channels: [./channel], kernel: r, packages: [r-stats]}")
+    version = changed.build()
+    assert version.language.startswith("R ")
+    assert {*version.packages} == {"r-base", "r-irkernel", "r-stats"}
+    assert json.loads((changed.kernel() / "kernel.json").read_text())["language"] == "R"
+    assert f"exec {prefix(changed)}/bin/R " in (changed.kernel() / "launch").read_text()
