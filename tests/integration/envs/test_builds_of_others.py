@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 
 import pytest
+from tests.environments import site_of
 
-from hubwright.config.load import load
 from hubwright.envs import building, offering, python
 from hubwright.errors import ConfigError, MachineError
-from hubwright.machine.place import place
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder of root's that everybody may enter, and the environments of a service there."""
-    made = Path(tempfile.mkdtemp(prefix="hwt-", dir="/var/lib"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(place("127.0.0.1:8000", None, made / "hub.yaml", None).environments, ignore_errors=True)
-    shutil.rmtree(made)
-
-
-def site_of(folder: Path, yaml: str):
-    (folder / "hub.yaml").write_text(yaml)
-    loaded = load(folder / "hub.yaml")
-    return loaded.hub.environments, place("127.0.0.1:8000", None, loaded.path, None)
 
 
 def test_what_an_environment_runs_at_its_start_runs_without_rights(folder):
@@ -95,6 +76,28 @@ def test_what_comes_only_as_source_is_not_built_unless_that_is_said(folder):
     with pytest.raises(MachineError, match="source"):
         building.build("lab", environments["lab"], site, print)
     assert not (folder / "ran").exists()
+
+
+def test_what_a_wheel_brings_never_runs_as_root(folder):
+    """A line of a `.pth` is run whenever the environment's Python starts, also to compile it."""
+    seen, wheels = folder / "seen", folder / "wheels"
+    seen.mkdir()
+    seen.chmod(0o777)
+    wheels.mkdir()
+    info = "evil-1.0.dist-info"
+    with zipfile.ZipFile(wheels / "evil-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("evil.pth", f"import os; open('{seen}/' + str(os.getuid()), 'w').close()\n")
+        wheel.writestr("evil.py", "")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", f"evil.pth,,\nevil.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    yaml = f"  lab: {{kind: uv, packages: [evil], index: 'https://pypi.org/simple', find_links: {wheels}}}\n"
+    environments, site = site_of(folder, f"environments:\n{yaml}")
+    version = building.build("lab", environments["lab"], site, print)
+    assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+    packages = next(Path(version.prefix).glob("lib/python3*/site-packages"))
+    assert [*packages.glob("__pycache__/evil.*.pyc")]
+    assert [*packages.glob("ipykernel/__pycache__/kernelbase.*.pyc")]
 
 
 def test_what_builds_share_is_roots_alone(folder):

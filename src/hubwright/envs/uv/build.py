@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, named, python
+from hubwright.envs import Made, Tell, Wanted, bytecode, named, python
 from hubwright.envs.uv.config import Config
 from hubwright.errors import ConfigError, MachineError, Problem, printable
 from hubwright.fields import Site
@@ -20,7 +20,7 @@ _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
 _FILE = "requirements.txt"
 _OTHERS = re.compile(r"PYTHON|VIRTUAL_ENV$|CONDA")
-_STEP = re.compile(r"(Resolved|Prepared|Installed|Downloading|Building|Audited|Bytecode) .*")
+_STEP = re.compile(r"(Resolved|Prepared|Installed|Downloading|Building|Audited) .*")
 
 
 def check(config: Config, site: Site) -> list[Problem]:
@@ -63,18 +63,10 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     interpreter = prefix / "bin" / "python"
     if problems := check(config, wanted.site):
         raise ConfigError([replace(one, where=f"{where}.{one.where}") for one in problems])
-    run(
-        "pip",
-        "install",
-        "--python",
-        str(interpreter),
-        "--compile-bytecode",
-        "--requirements",
-        str(listed),
-        *exact,
-        *run.flags,
-    )
+    run("pip", "install", "--python", str(interpreter), "--requirements", str(listed), *exact, *run.flags)
     found = python.ask(interpreter, where)
+    tell("Compiling what is Python")
+    bytecode.compile_below(interpreter, prefix / f"lib/python{found.minor}/site-packages", wanted.folder, wanted.site)
     packages = [re.split(r"[\s\[<>=!~;@(]", package, maxsplit=1)[0] for package in config.packages]
     imports = config.imports if config.imports is not None else python.modules_of(interpreter, packages)
     current = wanted.folder.parent.parent / "current" / "kernel"
