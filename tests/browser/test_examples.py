@@ -30,6 +30,8 @@ from tests.integration.auth.slapd import BASE, HUB, HUB_PASSWORD, MISSING, Slapd
 from tests.integration.test_acme import Inside, World
 from tests.running import Service
 
+from hubwright.fields import instance_of
+
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(bool(MISSING), reason="needs OpenLDAP: apt install slapd ldap-utils"),
@@ -167,8 +169,18 @@ def types(page: Page, name: str, password: str, form: str = "") -> None:
 
 
 def linux_lab(stage: Stage, page: Page, account: Account) -> At:
-    """Not a word changed: its Unix accounts, by the machine's name, by a certificate of its own making."""
+    """Not a word changed: its Unix accounts, by the machine's name, by a certificate of its own making.
+
+    Its environments are built before, as the network of the test has no package index.
+    """
     hub = stage.start("linux-lab", f"https://{socket.gethostname()}:8000", {}, "-k")
+    outside = Service(hub.folder, hub.yaml, hub.port)
+    environments = Path("/opt/hubwright/environments") / instance_of(hub.state)
+    stage.closing.insert(0, lambda: shutil.rmtree(environments, ignore_errors=True))
+    built = subprocess.run(
+        outside.command("env", "build"), env=outside.env(), capture_output=True, text=True, timeout=300
+    )
+    assert built.returncode == 0, built.stderr
     hub.up(wait=180)
     hub.trust = ("--cacert", str(hub.state / "authority.crt"))
     page.goto(hub.url)
