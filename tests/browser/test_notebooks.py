@@ -117,6 +117,28 @@ def test_core_files_have_one_address_for_everybody(
     browser.picture("terminal", themes=False)
 
 
+def test_a_widget_is_shown_and_the_kernel_hears_of_it(
+    hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    """ipywidgets is there for everybody, from the address that all share, and imported only by who uses it."""
+    browser = person(hub)
+    browser.enter(account())
+    page = browser.lab()
+    page.locator(".jp-LauncherCard[data-category=Notebook]", has_text="Python 3").first.click()
+    browser.run_cell("import sys; print('loaded:', 'ipywidgets' in sys.modules)")
+    browser.output("loaded: False")
+    browser.run_cell("import ipywidgets; chosen = ipywidgets.IntSlider(value=41, max=50, description='Size'); chosen")
+    slider = page.locator(".jp-OutputArea-output .widget-slider")
+    expect(slider.locator(".widget-readout")).to_have_text("41")
+    browser.picture("widget", themes=False)
+    slider.locator(".noUi-handle").press("ArrowRight")
+    expect(slider.locator(".widget-readout")).to_have_text("42")
+    browser.run_cell("print('six times seven is', chosen.value)")
+    browser.output("six times seven is 42")
+    scripts = [url for url in browser.asked if "jupyterlab-manager" in url]
+    assert scripts and all("/hubwright/lab/" in url for url in scripts)
+
+
 def test_the_browser_keeps_jupyterlab_s_scripts_compiled(
     hub: Service, account: Callable[..., Account], person: Callable[[Service], Person]
 ) -> None:
