@@ -222,6 +222,12 @@ class Hub(BaseModel):
     metrics: Metrics = Field(
         default=Metrics(), description="What servers, homes and the machine take, now and over time."
     )
+    sharing: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether people may let others, by name, into servers of theirs, from the home page. "
+        "Whoever is let in works there as the owner. Without it, what was shared ends when the hub starts.",
+    )
     extra: dict[ClassName, dict[TraitName, Any]] = Field(
         default={},
         description="JupyterHub settings that Hubwright has no word for, as `ClassName: {setting: value}`; "

@@ -10,12 +10,19 @@ from jupyterhub.app import JupyterHub
 from hubwright.hub import ahead
 from hubwright.hub.handlers import handlers
 from hubwright.hub.leaving import everywhere
+from hubwright.hub.pages.sharing import end_all
 
 
 class Application(JupyterHub):
     """JupyterHub; what is asked for is looked up in `hubwright.hub.handlers` first."""
 
     name = "jupyterhub"
+
+    def init_db(self) -> None:
+        """Open the database; where sharing is switched off, nobody is let in by what was shared before."""
+        super().init_db()
+        if not self.template_vars.get("sharing"):
+            end_all(self.db, self.log)
 
     def init_handlers(self) -> None:
         """Put our handlers before all others, and let who logs out be out."""

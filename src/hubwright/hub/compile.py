@@ -169,6 +169,9 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
         settings["default_url"] = f"{site.base_url}hub/home"
     if not hub.metrics.enabled:  # the pages do not ask, then
         settings["template_vars"]["unmeasured"] = True
+    if hub.sharing:
+        settings["extra_user_scopes"] = ["read:users:name", "shares!user"]
+        settings["template_vars"]["sharing"] = True
     return settings
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from aiohttp import ThreadedResolver
 from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
+from traitlets.config import Config
 
-from hubwright.engines.local import settings
+from hubwright.engines.local import settings, visitors
 
 
 class SingleUser(JupyterHubSingleUser):
@@ -38,6 +39,9 @@ class SingleUser(JupyterHubSingleUser):
         """
         self.config.HubAuth.base_url = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
         super().load_config_file()
+        ours = Config({"ServerApp": {"identity_provider_class": visitors.IdentityProvider}})
+        self.config.merge(ours)
+        self.serverapp.update_config(ours)
 
     def initialize(self, args: Any = None) -> None:
         """Mark the cookie against forged requests as the hub has the others marked; JupyterHub leaves it as it is."""

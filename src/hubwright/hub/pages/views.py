@@ -12,7 +12,7 @@ from tornado.web import HTTPError, authenticated
 
 from hubwright.engines import granting
 from hubwright.hub import ahead
-from hubwright.hub.pages import failures, start
+from hubwright.hub.pages import failures, sharing, start
 from hubwright.hub.pages.assets import PATTERN, AssetHandler
 
 
@@ -20,13 +20,13 @@ class HomeHandler(stock.HomeHandler):
     """`/home`: the user's servers."""
 
     def render_template(self, name: str, sync: bool = False, **more: Any) -> Any:
-        """Add why a start failed, and which page can be made ready."""
+        """Add why a start failed, what is shared, and which page can be made ready."""
         return self._told(**more) if name == "home.html" else super().render_template(name, sync, **more)
 
     async def _told(self, **more: Any) -> Any:
         """The page that Start opens is known where there is nothing to choose."""
         choice = await self.current_user.spawner.get_options_form()
-        told = {"failure": failures.of, "ahead": (lambda _: "") if choice else ahead.of}
+        told = {"failure": failures.of, "shared": sharing.of(self), "ahead": (lambda _: "") if choice else ahead.of}
         if not choice:
             ahead.let_in(self)
         return await super().render_template("home.html", **told, **more)
