@@ -40,10 +40,10 @@ def test_a_server_is_held_to_its_limits(machine: Guest) -> None:
     assert passed(machine.pytest("tests/integration/local/test_limits.py", timeout=240)) >= 8
 
 
-def test_a_reserve_is_kept_under_pressure(machine: Guest) -> None:
-    """Memory and processors of who reserved, next to others who want everything."""
-    words = "kept_from_a_neighbour or reserved_processors"
-    assert passed(machine.pytest("tests/integration/local/test_profiles.py", "-k", words, timeout=240)) == 2
+def test_reserves_and_the_cap_hold_under_pressure(machine: Guest) -> None:
+    """Memory and processors of who reserved, next to others who want everything; what all take together."""
+    words = "kept_from_a_neighbour or reserved_processors or no_more_than_the_cap"
+    assert passed(machine.pytest("tests/integration/local/test_profiles.py", "-k", words, timeout=240)) == 3
 
 
 def test_a_kernel_that_cannot_merge_memory_is_told_apart(machine: Guest) -> None:
