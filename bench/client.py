@@ -26,6 +26,14 @@ class Times:
     result: float
 
 
+@dataclass(frozen=True)
+class Cell:
+    """What the first cell is."""
+
+    code: str = "6*7"
+    result: str = "42"
+
+
 class User:
     """One user of one stack, by his own API token. Nothing is polled: every wait is one open request.
 
@@ -33,8 +41,8 @@ class User:
     (`slow_spawn_timeout`), when the progress stream says so. The session is made as JupyterLab makes it for a notebook.
     """
 
-    def __init__(self, url: str, name: str, token: str) -> None:
-        self.url, self.name = url, name
+    def __init__(self, url: str, name: str, token: str, cell: Cell = Cell()) -> None:
+        self.url, self.name, self.cell = url, name, cell
         self._headers = {"Authorization": f"token {token}"}
 
     async def __aenter__(self) -> Self:
@@ -66,6 +74,20 @@ class User:
         except aiohttp.ClientError as error:
             raise Failed(f"{self.name}: {step}: {error!r}") from error
 
+    async def start(self) -> None:
+        """Start the server, and ask it which kernels it has, as JupyterLab does; raises `Failed` when it does not."""
+        await self._start()
+        async with self._http.get(f"{self.url}/user/{self.name}/api/kernelspecs") as answer:
+            if answer.status != 200:
+                raise Failed(f"{self.name}: the server answered {answer.status}")
+
+    async def first_cell(self) -> tuple[float, float]:
+        """Return the seconds from asking for a kernel to the first cell's result, and those of the cell alone."""
+        begin = time.perf_counter()
+        kernel = await self._open()
+        cell = await self._execute(kernel)
+        return time.perf_counter() - begin, cell
+
     async def _start(self) -> None:
         address = f"{self.url}/hub/api/users/{self.name}"
         async with self._http.post(f"{address}/server", json={}) as answer:
@@ -91,21 +113,29 @@ class User:
                 raise Failed(f"{self.name}: session answered {answer.status}: {(await answer.text())[:200]}")
             return str((await answer.json())["kernel"]["id"])
 
-    async def _execute(self, kernel: str) -> None:
+    async def _execute(self, kernel: str) -> float:
+        """Run the cell; return the seconds from sending it, over a websocket that is open, to its result."""
         session = uuid.uuid4().hex
         address = f"{self.url}/user/{self.name}/api/kernels/{kernel}/channels?session_id={session}"
         header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "session": session, "username": self.name}
         header |= {"version": "5.3", "date": "2026-01-01T00:00:00Z"}
-        content = {"code": "6*7", "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        content = {
+            "code": self.cell.code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+        }
         request = {"header": header, "parent_header": {}, "metadata": {}, "channel": "shell", "content": content}
         async with self._http.ws_connect(address, max_msg_size=0) as socket:
+            begin = time.perf_counter()
             await socket.send_json(request)
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     continue
                 reply = json.loads(message.data)
                 if reply["msg_type"] == "execute_result":
-                    if reply["content"]["data"]["text/plain"] != "42":
-                        raise Failed(f"{self.name}: 6*7 gave {reply['content']['data']}")
-                    return
+                    if reply["content"]["data"]["text/plain"] != self.cell.result:
+                        raise Failed(f"{self.name}: {self.cell.code} gave {reply['content']['data']}")
+                    return time.perf_counter() - begin
         raise Failed(f"{self.name}: the websocket closed before the result")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from accounts import accounts
-from client import Failed, Times, User
+from client import Cell, Failed, Times, User
 from memory import incomplete, of_users, pss, wait_until_merged
-from ours import Merged, Ours
+from ours import Merged, Ours, Preloaded
 from plain import Plain
 from stack import Stack
 
@@ -46,6 +46,9 @@ class Plan:
     deadline: float = 600
     logs: Path | None = None
     default_timeouts: bool = False
+
+
+PANDAS = Cell("import pandas, matplotlib; pandas.Series([40, 2]).sum().item()", "42")
 
 
 def say(text: str) -> None:
@@ -97,16 +100,20 @@ def memory(plan: Plan) -> list[Row]:
     server and its like), `per_user` the sum of both over the users. `service` is all else: hub, proxy, supervisor.
     `again` counts how often a user was started again because his server or kernel had failed.
     """
-    rows: list[Row] = []
     sides = {side: SIDES[side] for side in plan.sides}
     if Ours in sides.values():
         sides[Merged.name] = Merged
+    return _sizes(plan, sides, Cell())
+
+
+def _sizes(plan: Plan, sides: dict[str, type[Stack]], cell: Cell) -> list[Row]:
+    rows: list[Row] = []
     for side, kind in sides.items():
         with (
             accounts(plan.memory) as made,
             kind(list(made), spawner=PATIENT, log_to=plan.logs) as stack,
         ):
-            again = _start_all(stack, list(made), plan)
+            again = _start_all(stack, list(made), plan, cell)
             if kind is Merged:
                 wait_until_merged()
             mine, shared = of_users(list(made)), stack.shared()
@@ -157,18 +164,56 @@ def browser(plan: Plan) -> list[Row]:
     return rows
 
 
+def imports(plan: Plan) -> list[Row]:
+    """The first cell of fresh users, who have their server already: it imports pandas and matplotlib.
+
+    Both sides' kernels are of the same environment. `kernel` is from asking for a kernel to the cell's result, `cell`
+    from sending the cell, when the kernel is there.
+    """
+    rows: list[Row] = []
+    kinds = {"plain": Plain, "hubwright": Preloaded}
+    with accounts((plan.one + 1) * len(plan.sides)) as made, ExitStack() as running:
+        names = list(made)
+        stacks = [running.enter_context(kinds[side](names, log_to=plan.logs)) for side in plan.sides]
+        tokens = {stack.name: stack.tokens(names) for stack in stacks}
+        for number in range(plan.one + 1):
+            for turn in range(len(stacks)):
+                stack = stacks[(turn + number) % len(stacks)]
+                name = names.pop()
+                kernel, cell = asyncio.run(_first_cell(stack, name, tokens[stack.name][name]))
+                stack.stop_server(name)
+                if number:
+                    rows.append({"side": stack.name, "user": name, "kernel": kernel, "cell": cell})
+                    say(f"imports: {stack.name} {number}/{plan.one}: {kernel:.3f} s, the cell {cell:.3f} s")
+    return rows
+
+
+def imported(plan: Plan) -> list[Row]:
+    """As `memory`, with pandas imported by every user's kernel."""
+    kinds = {"plain": Plain, "hubwright": Preloaded}
+    return _sizes(plan, {side: kinds[side] for side in plan.sides}, PANDAS)
+
+
 ALL: dict[str, Callable[[Plan], list[Row]]] = {
     "one": one,
     "many": many,
     "memory": memory,
     "start": start,
     "browser": browser,
+    "imports": imports,
+    "imported": imported,
 }
 
 
-async def _first_result(stack: Stack, name: str, token: str, deadline: float) -> Times:
-    async with User(stack.url, name, token) as user:
+async def _first_result(stack: Stack, name: str, token: str, deadline: float, cell: Cell = Cell()) -> Times:  # noqa: B008
+    async with User(stack.url, name, token, cell) as user:
         return await user.first_result(deadline)
+
+
+async def _first_cell(stack: Stack, name: str, token: str) -> tuple[float, float]:
+    async with User(stack.url, name, token, PANDAS) as user:
+        await user.start()
+        return await user.first_cell()
 
 
 async def _all(stack: Stack, tokens: dict[str, str], deadline: float) -> list[Row]:
@@ -190,7 +235,7 @@ async def _row(stack: Stack, name: str, token: str, deadline: float) -> Row:
         return row | {"error": str(error)}
 
 
-async def _few_at_a_time(stack: Stack, tokens: dict[str, str], deadline: float) -> list[str]:
+async def _few_at_a_time(stack: Stack, tokens: dict[str, str], deadline: float, cell: Cell) -> list[str]:
     """Start the users of `tokens`, four at a time; return those who failed."""
     turn = asyncio.Semaphore(4)
     failed = []
@@ -198,7 +243,7 @@ async def _few_at_a_time(stack: Stack, tokens: dict[str, str], deadline: float) 
     async def open_one(name: str) -> None:
         async with turn:
             try:
-                await _first_result(stack, name, tokens[name], deadline)
+                await _first_result(stack, name, tokens[name], deadline, cell)
             except Failed as error:
                 say(f"memory: {error}")
                 failed.append(name)
@@ -207,7 +252,7 @@ async def _few_at_a_time(stack: Stack, tokens: dict[str, str], deadline: float) 
     return failed
 
 
-def _start_all(stack: Stack, names: list[str], plan: Plan) -> int:
+def _start_all(stack: Stack, names: list[str], plan: Plan, cell: Cell) -> int:
     """Start every user, and those again who failed or have lost a process; return how many that were.
 
     Raises:
@@ -216,7 +261,7 @@ def _start_all(stack: Stack, names: list[str], plan: Plan) -> int:
     tokens, again = stack.tokens(names), 0
     left = names
     for _ in range(4):
-        failed = asyncio.run(_few_at_a_time(stack, {name: tokens[name] for name in left}, plan.deadline))
+        failed = asyncio.run(_few_at_a_time(stack, {name: tokens[name] for name in left}, plan.deadline, cell))
         time.sleep(plan.settle)
         left = sorted({*failed, *incomplete(names)})
         if not left:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
 
+from hubwright.engines.local.zygotes import seen
+from hubwright.errors import NotRunning
+from hubwright.fields import instance_of
+from memory import of_users
 from stack import PREFIX, Stack
 
 # Every other descendant of `up` exists for the users' servers: counting what is not named here errs against us.
@@ -21,6 +28,8 @@ class Ours(Stack):
     name = "hubwright"
     engine: ClassVar[dict[str, Any]] = {}
     """Settings of hub.yaml's section `engine`, besides its kind."""
+    environments: ClassVar[dict[str, Any]] = {}
+    """Its section `environments`."""
 
     def __init__(self, users: list[str], *, spawner: dict[str, Any] | None = None, log_to: Path | None = None) -> None:
         super().__init__(users, spawner=spawner, log_to=log_to)
@@ -32,6 +41,8 @@ class Ours(Stack):
             "engine": {"kind": "local"} | self.engine,
             "extra": {"JupyterHub": {"concurrent_spawn_limit": 0}},
         }
+        if self.environments:
+            settings["environments"] = self.environments
         if self.spawner:
             settings["extra"]["Spawner"] = self.spawner
         # JSON is YAML.
@@ -55,6 +66,34 @@ class Merged(Ours):
 
     name = "merged"
     engine: ClassVar[dict[str, Any]] = {"merge_memory": True}
+
+
+class Preloaded(Ours):
+    """With the environment that both sides' kernels come from as a shared one, whose kernels are forked."""
+
+    environments: ClassVar[dict[str, Any]] = {
+        "default": {"kind": "existing", "prefix": str(PREFIX), "preload": ["pandas", "matplotlib"]}
+    }
+
+    def launch(self) -> float:
+        """Start the service; wait for the zygote besides, as for a service that has run for a while."""
+        seconds = super().launch()
+        run = Path("/run/hubwright") / instance_of(self.state)
+        for _ in range(600):
+            with suppress(NotRunning):
+                if any(zygote["ready"] for zygote in seen.ask(run / "zygotes.sock", 2)):
+                    return seconds
+            time.sleep(0.1)
+        raise RuntimeError("No zygote was ready in a minute.")
+
+    def halt(self) -> None:
+        """Stop the service, and remove the environment's folder, which is not below its own."""
+        super().halt()
+        shutil.rmtree(Path("/opt/hubwright/environments") / instance_of(self.state), ignore_errors=True)
+
+    def shared(self) -> list[psutil.Process]:
+        """Zygotes besides, which run as an account of their own; nobody else's zygotes run beside a benchmark."""
+        return [*super().shared(), *of_users(["hubwright-zygote"])]
 
 
 def _is_for_the_service(process: psutil.Process) -> bool:

@@ -218,6 +218,19 @@ def _memory(rows: list[dict[str, str]]) -> list[Line]:
     ]
 
 
+def _imports(rows: list[dict[str, str]]) -> list[Line]:
+    remark = "pandas and matplotlib, in a server that runs; the kernels of both sides are of one environment"
+    return [
+        Line("a new kernel, to the result of its first `import`", "s", *_both(rows, "kernel"), best=10, remark=remark),
+        Line("the same, the cell alone", "s", *_both(rows, "cell"), best=10),
+    ]
+
+
+def _imported(rows: list[dict[str, str]]) -> list[Line]:
+    remark = f"{rows[0]['count']} users, each with a kernel that has imported pandas and matplotlib"
+    return [Line("memory a user with pandas", "MiB", *_both(rows, "per_user"), best=3, remark=remark)]
+
+
 def _start(rows: list[dict[str, str]]) -> list[Line]:
     return [Line("Service start to login page (second start)", "s", *_both(rows, "seconds"), under=4)]
 
@@ -246,7 +259,16 @@ def _proxy(rows: list[dict[str, str]]) -> list[Line]:
     return lines
 
 
-_LINES = {"one": _one, "many": _many, "memory": _memory, "start": _start, "browser": _browser, "proxy": _proxy}
+_LINES = {
+    "one": _one,
+    "many": _many,
+    "memory": _memory,
+    "imports": _imports,
+    "imported": _imported,
+    "start": _start,
+    "browser": _browser,
+    "proxy": _proxy,
+}
 _HOW = {
     "one": "over the real API: POST the start, wait for its 201 (or the progress stream, after 10 s), POST a notebook "
     "session, open the kernel's websocket, run `6*7`. Both services run; one user at a time, sides alternating.",
@@ -255,6 +277,10 @@ _HOW = {
     "`--default-timeouts` shows it).",
     "memory": "sum of the proportional set sizes of all processes that run as the users or exist for their servers "
     "(fork server and agents too), divided by the users; one idle kernel each, one service at a time.",
+    "imports": "for a fresh user, whose server runs: POST a notebook session, open the kernel's websocket, run "
+    "`import pandas, matplotlib` and a sum. Hubwright's kernel is of a shared environment with `preload`, the plain "
+    "stack's of the same folder. The cell alone: from sending it over the open websocket to its result.",
+    "imported": "as the memory above, with the kernels and the cell of that; zygotes and their keeper count.",
     "start": "from the command to the login page answering 200, asked every 20 ms, from the second start on.",
     "browser": "Chromium; from the click on Start on the hub's home page to the output of `6*7` in JupyterLab, the key "
     "pressed as soon as the status bar says that the kernel is idle. First visit: fresh user, fresh profile. "

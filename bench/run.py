@@ -69,7 +69,7 @@ def _remarks(name: str, rows: list[Row], chosen: argparse.Namespace) -> dict[str
     remarks = {
         "one": {"ready when": "the start request answers 201, or the progress stream says so; nothing is polled"}
     }
-    if name in ("many", "memory") and not chosen.default_timeouts:
+    if name in ("many", "memory", "imported") and not chosen.default_timeouts:
         remarks[name] = {"both sides": ", ".join(f"Spawner.{trait} = {value}" for trait, value in PATIENT.items())}
     if chosen.quick:
         return remarks.get(name, {}) | {"quick": "a smoke run; these figures mean nothing"}

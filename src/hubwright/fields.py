@@ -218,6 +218,11 @@ class Site:
         return self.run / "metrics.sock"
 
     @property
+    def zygote_socket(self) -> Path:
+        """Where users' servers ask for kernels of shared environments that are forked; everybody may connect."""
+        return self.run / "zygotes.sock"
+
+    @property
     def page(self) -> Path:
         """JupyterLab's page for somebody who has no server yet; see `engines.local.page`."""
         return self.run / "page.html"

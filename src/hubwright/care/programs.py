@@ -15,15 +15,18 @@ from pathlib import Path
 import hubwright
 from hubwright import proxy
 from hubwright.care.part import Part
-from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, ROSTER
+from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, ROSTER, ZYGOTES
 from hubwright.config.load import Loaded
 from hubwright.engines import hosted
+from hubwright.engines.local.zygotes import seen
+from hubwright.envs import forked
 from hubwright.errors import NotRunning
 from hubwright.fields import Site
 from hubwright.machine import wire
 from hubwright.proxy.https import https_of
 
 PRELOAD_FILE, METRICS_FILE, ROSTER_FILE = "preload.json", "metrics.json", "roster.json"
+ZYGOTES_FILE = "zygotes.json"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE = 15.0
 """Seconds a part has for an answer before it counts as a miss; a busy machine is slow, not silent."""
@@ -64,7 +67,15 @@ def programs(loaded: Loaded, site: Site, told: Mapping[str, str], listeners: pro
         parts.append(make(METRICS, python, "-I", "-m", "hubwright.metrics", account=account, grace=3, vital=False))
     if is_watched(loaded, site):
         parts.append(make(ROSTER, python, "-I", "-m", "hubwright.care.people.watch", grace=5, vital=False))
+    if has_zygotes(loaded, site):
+        parts.append(make(ZYGOTES, python, "-I", "-m", "hubwright.engines.local.zygotes.keeper", grace=3, vital=False))
     return parts
+
+
+def has_zygotes(loaded: Loaded, site: Site) -> bool:
+    """Whether kernels of shared environments are forked: not in containers, and not where users have one account."""
+    entries = loaded.hub.environments.values()
+    return site.privileged and hosted(loaded.hub.engine) is None and any(forked(entry) for entry in entries)
 
 
 def is_watched(loaded: Loaded, site: Site) -> bool:
@@ -102,6 +113,15 @@ def program_answers(path: Path, timeout: float) -> bool:
         return False
 
 
+def keeper_answers(path: Path, timeout: float) -> bool:
+    """Whether the keeper of the zygotes says within `timeout` seconds which there are."""
+    try:
+        seen.ask(path, timeout)
+    except NotRunning:
+        return False
+    return True
+
+
 def health(site: Site, timeout: float = 2) -> dict[str, Callable[[], bool]]:
     """Return, for each part of a service at `site`, the check whether it does its work, within `timeout` seconds."""
     there = {
@@ -109,8 +129,9 @@ def health(site: Site, timeout: float = 2) -> dict[str, Callable[[], bool]]:
         ACCOUNT_HELPER: site.privileged,
         METRICS: (site.run / METRICS_FILE).exists(),
         ROSTER: (site.run / ROSTER_FILE).exists(),
+        ZYGOTES: (site.run / ZYGOTES_FILE).exists(),
     }
-    names = (FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB, METRICS, ROSTER)
+    names = (FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB, METRICS, ROSTER, ZYGOTES)
     return {name: partial(_answers, name, site, timeout) for name in names if there.get(name, True)}
 
 
@@ -123,6 +144,8 @@ def _answers(name: str, site: Site, timeout: float) -> bool:
             return web_answers(site.hub_socket, f"{site.base_url}hub/health", timeout)
         case "roster":
             return True  # it answers nobody
+        case "zygotes":
+            return keeper_answers(site.zygote_socket, timeout)
     sockets = {FORK_SERVER: site.fork_socket, ACCOUNT_HELPER: site.account_socket, METRICS: site.metrics_socket}
     return program_answers(sockets[name], timeout)
 

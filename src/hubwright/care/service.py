@@ -15,9 +15,18 @@ from hubwright.care import content, environments
 from hubwright.care.ground import write_file
 from hubwright.care.listeners import INTERNAL, PUBLIC, REDIRECT
 from hubwright.care.part import Part
-from hubwright.care.programs import METRICS_FILE, PRELOAD_FILE, ROSTER_FILE, is_watched, programs, status
+from hubwright.care.programs import (
+    METRICS_FILE,
+    PRELOAD_FILE,
+    ROSTER_FILE,
+    ZYGOTES_FILE,
+    has_zygotes,
+    is_watched,
+    programs,
+    status,
+)
 from hubwright.care.renewal import Renewal
-from hubwright.care.supervise import CADDY, FORK_SERVER, HUB, METRICS, ROSTER, Notebooks, Service
+from hubwright.care.supervise import CADDY, FORK_SERVER, HUB, METRICS, ROSTER, ZYGOTES, Notebooks, Service
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
 from hubwright.content import who
@@ -146,6 +155,10 @@ def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal, listeners
         told[ROSTER] = write_file(site, ROSTER_FILE, hub.people.model_dump(mode="json")) + told[HUB]
     else:
         (site.run / ROSTER_FILE).unlink(missing_ok=True)
+    if has_zygotes(loaded, site):
+        told[ZYGOTES] = write_file(site, ZYGOTES_FILE, {"here": str(site.environments)})
+    else:
+        (site.run / ZYGOTES_FILE).unlink(missing_ok=True)
     return programs(loaded, site, told, listeners)
 
 

@@ -24,7 +24,7 @@ from hubwright.machine import keyring, wire
 from hubwright.machine.process import Process
 
 FORK_SERVER, ACCOUNT_HELPER, CADDY, HUB = "fork-server", "account-helper", "caddy", "hub"
-METRICS, ROSTER = "metrics", "roster"
+METRICS, ROSTER, ZYGOTES = "metrics", "roster", "zygotes"
 NOTEBOOKS = "notebooks"
 LEDGER = "parts.json"
 _QUIET = 2.0
@@ -172,6 +172,7 @@ def _stop(run: _Run, *, keep: bool) -> None:
         HUB,
         METRICS,
         ROSTER,
+        ZYGOTES,
         *(() if keep else (NOTEBOOKS,)),
         ACCOUNT_HELPER,
         CADDY,

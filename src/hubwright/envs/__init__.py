@@ -109,7 +109,12 @@ def is_built(config: KindConfig) -> bool:
 
 def preloaded(environments: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the modules that kernels of Hubwright's own environment find imported; none where `default` is another."""
-    return getattr(environments[DEFAULT], "preload", ())
+    return () if is_built(environments[DEFAULT]) else getattr(environments[DEFAULT], "preload", ())
+
+
+def forked(config: KindConfig) -> tuple[str, ...]:
+    """Return the modules that kernels of an environment that Hubwright makes find imported, since they are forked."""
+    return getattr(config, "preload", ()) if is_built(config) else ()
 
 
 def conflicts(environments: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

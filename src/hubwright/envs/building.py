@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, cache, environment_of, trying
+from hubwright.envs import Made, Tell, Wanted, cache, environment_of, forked, python, trying
 from hubwright.envs.access import let_in
 from hubwright.envs.versions import Version, Versions
 from hubwright.errors import MachineError, Refused
@@ -70,8 +70,11 @@ def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
             made = environment_of(config).make(config, wanted, tell)
             tell("Trying its kernel")
             _prove(name, begun / "kernel", made, site)
+            python.try_preload(made.prefix / "bin" / "python", forked(config), f"environments.{name}.preload")
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            version = Version(int(begun.name), now, made_of, made.language, str(made.prefix), dict(made.packages))
+            version = Version(
+                int(begun.name), now, made_of, made.language, str(made.prefix), dict(made.packages), forked(config)
+            )
             versions.record(version)
         except OSError as error:
             raise MachineError(f"could not be built: {error.strerror}.", where=f"environments.{name}") from error

@@ -61,3 +61,15 @@ class Shared(BaseModel):
     allow: Literal["all"] | Groups = Field(
         default="all", description="Who sees it, and may read its files: `all`, or `{groups: [...]}`."
     )
+
+
+class SharedPython(Shared):
+    """An environment whose kernels can be forked."""
+
+    preload: tuple[ModuleName, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Python modules that are imported once for everybody, so that `import` takes no time in a "
+        "notebook. They must not start threads. Name only what you trust with the machine: see docs/security.md.",
+        examples=[["numpy", "pandas"]],
+    )

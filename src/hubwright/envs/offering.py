@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hubwright.envs import DEFAULT, environment_of, is_built
+from hubwright.envs import DEFAULT, environment_of, forked, is_built
 from hubwright.envs.access import groups_of, let_in
 from hubwright.envs.building import source, versions_of
 from hubwright.envs.kernels import OFFERED
@@ -44,6 +44,9 @@ def check(environments: Mapping[str, Any], site: Site) -> Iterator[Problem]:
                 f"hub.yaml environments.{name}.{problem.where}", problem.what, problem.remedy, problem.severity
             )
         yield from _unknown_groups(name, config)
+        if forked(config) and not site.privileged:
+            what = "has no effect where everything runs as one account: kernels are executed."
+            yield Problem(f"hub.yaml environments.{name}.preload", what, severity="warning")
         if not any(problem.severity == "error" for problem in found) and (what := unfinished(name, config, site)):
             remedy = f'"hubwright env build {name}" does it.'
             yield Problem(f"hub.yaml environments.{name}", what, remedy, "warning")

@@ -34,6 +34,22 @@ wanted = {plain(name) for name in sys.argv[1:]}
 print(json.dumps(sorted(module for module, owners in m.packages_distributions().items()
                         if module.isidentifier() and not module.startswith("_") and wanted & {*map(plain, owners)})))
 """
+_PRELOAD = """
+import importlib, json, os, sys
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[variable] = "1"
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        print(json.dumps([name, "cannot be imported: %s." % error]))
+        break
+    if len(os.listdir("/proc/self/task")) != 1:
+        print(json.dumps([name, "starts a thread when it is imported, so it cannot be imported before a fork."]))
+        break
+else:
+    print("null")
+"""
 _LAUNCH = """#!/bin/sh
 # Starts a kernel of the environment {name}, always of this version: a newer one takes the place of the link only.
 # What `%pip install` brings goes to a folder of the user's own, which stands before the shared one.
@@ -52,7 +68,8 @@ else # a home that is full or cannot be written to
 fi
 HUBWRIGHT_SHARED=$shared/lib/python{minor}/site-packages
 export VIRTUAL_ENV PATH HUBWRIGHT_SHARED
-{variables}exec "$python" -m ipykernel_launcher "$@"
+{variables}[ "$1" != --tell ] || {{ printf '%s\\0' "$python"; exec env -0; }} # for a kernel that is forked
+exec "$python" -m ipykernel_launcher "$@"
 """
 _BRIDGE = (
     "import os, site; site.addsitedir(os.environ.get('HUBWRIGHT_SHARED', {fallback!r}))"  # in one line: site runs it
@@ -90,6 +107,17 @@ def modules_of(python: Path, packages: Sequence[str], where: str = "") -> list[s
     """Return the top-level modules that come with packages, by the names of their distributions."""
     found: list[str] = _say(python, _MODULES, where, *packages)
     return found
+
+
+def try_preload(python: Path, modules: Sequence[str], where: str) -> None:
+    """Import what kernels are to find imported, as an account without rights.
+
+    Raises:
+        MachineError: one cannot be imported, or leaves a thread, and a process with two cannot fork safely.
+    """
+    if modules and (wrong := _say(python, _PRELOAD, where, *modules)):
+        name, what = wrong
+        raise MachineError(what, where=f"{where}: {name}", remedy="Install it, or take it off the list.")
 
 
 def _say(python: Path, program: str, where: str, *words: str) -> Any:
@@ -144,6 +172,6 @@ def write_kernel(
         "display_name": display,
         "language": "python",
         "interrupt_mode": "signal",
-        "metadata": {"debugger": True},
+        "metadata": {"debugger": True, "hubwright_environment": name},
     }
     kernelspec.write(folder, script, spec, [Path(RESOURCES)])

@@ -34,6 +34,8 @@ class Version:
     prefix: str
     packages: Mapping[str, str] = field(default_factory=dict)
     """Name to version."""
+    preload: tuple[str, ...] = ()
+    """The modules that its kernels find imported."""
 
 
 class Versions:
@@ -145,7 +147,7 @@ class Versions:
     def _read(self, path: Path) -> Version | None:
         try:
             told: dict[str, Any] = json.loads(path.read_text())
-            return Version(**told)
+            return Version(**{**told, "preload": tuple(told.get("preload", ()))})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:

@@ -17,17 +17,20 @@ LIMIT = 256 * 1024
 """Bytes a message may have."""
 
 
-def listen(path: Path, mode: int, group: int = -1, backlog: int = 1024) -> socket.socket:
-    """Return a listening stream socket at `path`, replacing one that a dead process left there.
+def listen(
+    path: Path, mode: int, group: int = -1, backlog: int = 1024, kind: int = socket.SOCK_STREAM
+) -> socket.socket:
+    """Return a listening socket at `path`, replacing one that a dead process left there.
 
     Args:
         path: at most 107 bytes (unix(7)), in a folder whose files nobody else may replace.
         mode: its permissions; they decide who may connect.
         group: its group id; -1 leaves it.
         backlog: how many callers may wait.
+        kind: of socket; one of packets keeps what is sent apart.
     """
     path.unlink(missing_ok=True)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server = socket.socket(socket.AF_UNIX, kind)
     before = os.umask(0o777)
     try:
         server.bind(str(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 from hubwright import proxy
 from hubwright.care.part import Part
 from hubwright.care.programs import programs
-from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, ROSTER
+from hubwright.care.supervise import ACCOUNT_HELPER, CADDY, FORK_SERVER, HUB, METRICS, ROSTER, ZYGOTES
 from hubwright.care.units.installed import KEEPER, MAIN, MARK, unit_of
 from hubwright.care.units.sandbox import Sandbox, Settings, settings
 from hubwright.config.load import Loaded
@@ -37,6 +37,7 @@ _WHAT = {
     HUB: "hub (JupyterHub)",
     METRICS: "metrics",
     ROSTER: "roster, which applies changes of the list of people",
+    ZYGOTES: "zygotes, from which kernels of shared environments are forked",
 }
 _AFTER_EXIT = {CADDY: "200ms"}
 """How long systemd waits before it starts a part again; a second for the others."""

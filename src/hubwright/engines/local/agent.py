@@ -75,19 +75,13 @@ class Agent:
         self._say(b"started %s %d" % (number, pid))
 
     def _be_kernel(self, request: bytes) -> None:
-        code = 1
-        try:
+        from hubwright.engines.local import kernel, kernel_app
+
+        with kernel_app.leaving():
             self.channel.close()
             for pidfd in self.kernels:
                 os.close(pidfd)
-            from hubwright.engines.local import kernel
-
             kernel.run(request, self.cpus)
-            code = 0
-        except SystemExit as leave:
-            code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-        finally:
-            _flush_and_leave(code)
 
     def _ended(self, pidfd: int) -> None:
         pid = self.kernels.pop(pidfd)
@@ -114,21 +108,6 @@ class Agent:
             while self.kernels and time.monotonic() < deadline:
                 for descriptor, _ in self.ready.poll(100):
                     self._ended(descriptor)
-
-
-def _flush_and_leave(code: int) -> None:
-    """Leave as an interpreter would: threads and exit handlers had their turn, buffers are written."""
-    import atexit
-    import sys
-    import threading
-
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
 
 
 class Place(NamedTuple):

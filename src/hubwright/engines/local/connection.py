@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
-from hubwright.engines.local.provisioner import ForkedKernel
+from hubwright.engines.local.forked import ForkedKernel
 
 PATIENCE = 0.4
 """Seconds the kernel has to say that its output is subscribed to; it takes milliseconds."""

@@ -59,7 +59,9 @@ class Loop:
             action()
         except _CALLERS_FAULT:
             sys.stderr.write(f"ignored:\n{traceback.format_exc(limit=-3)}")
-            if isinstance(file, socket.socket) and not file.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            if not isinstance(file, socket.socket) or file.fileno() == -1:
+                return
+            if not file.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 self.unwatch(file)
                 file.close()
 

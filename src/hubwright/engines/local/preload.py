@@ -121,8 +121,12 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 (a count, on a path that is not a folder of files)
 
 
-def load(names: Sequence[str]) -> dict[str, str]:
+def load(names: Sequence[str], where: str = "environments.default.preload") -> dict[str, str]:
     """Import modules, with BLAS libraries held to one thread; a process with more cannot fork safely.
+
+    Args:
+        names: whole names, `matplotlib.pyplot`.
+        where: what of hub.yaml named them.
 
     Returns:
         what the imports added to the environment.
@@ -143,13 +147,13 @@ def load(names: Sequence[str]) -> dict[str, str]:
             except ImportError as error:
                 raise MachineError(
                     f"cannot be imported: {error}.",
-                    where=f"environments.default.preload: {name}",
+                    where=f"{where}: {name}",
                     remedy="Install it, or take it off the list.",
                 ) from error
             if threads() != 1:
                 raise MachineError(
                     "starts a thread when it is imported, so it cannot be imported before a fork.",
-                    where=f"environments.default.preload: {name}",
+                    where=f"{where}: {name}",
                     remedy="Take it off the list.",
                 )
     return {name: value for name, value in os.environ.items() if name not in before}
@@ -219,9 +223,7 @@ def _forget_settings() -> None:
     site.USER_BASE = site.USER_SITE = None
 
 
-def restore_blas(count: int) -> None:
-    """Give BLAS libraries `count` threads again, where one is loaded."""
+def restore_blas(count: int, threadpoolctl: Any = None) -> None:
+    """Give BLAS libraries `count` threads again, where one is loaded, with the module of that name."""
     if "numpy" in sys.modules:
-        import threadpoolctl
-
-        threadpoolctl.threadpool_limits(count)
+        (threadpoolctl or importlib.import_module("threadpoolctl")).threadpool_limits(count)

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import os
-import signal
 import site
 import socket
 import sys
@@ -19,45 +18,14 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 from tornado.web import HTTPError
 
 from hubwright.engines.local import agent, launch
+from hubwright.engines.local.forked import ForkedKernel
+from hubwright.engines.local.zygotes import asking
 from hubwright.machine.process import Process
 
 _BINDING = 20.0
 """Seconds a kernel has for listening, on a machine where many start at once."""
 _CHANNELS = ("shell", "stdin", "control", "iopub", "hb")
 _STARTERS: tuple[list[str], ...] = ([], ["-Xfrozen_modules=off"])
-
-
-class ForkedKernel:
-    """A kernel forked by the agent, with the part of subprocess.Popen that jupyter_client uses."""
-
-    stdin = stdout = stderr = None
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self.pid = process.pid
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """Return its exit code, None while it runs; 1 where nobody could learn it."""
-        if self.returncode is None and not self.process.alive():
-            self.returncode = 1
-        return self.returncode
-
-    def wait(self) -> int | None:
-        """Return its exit code; for one that has ended."""
-        return self.poll()
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to exactly this process."""
-        self.process.signal(number)
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self.send_signal(signal.SIGKILL)
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
 
 
 class AgentClient:
@@ -150,19 +118,27 @@ class ForkProvisioner(LocalProvisioner):
         """Start a kernel; same contract as LocalProvisioner.launch_kernel. HTTPError says why one is broken."""
         if reason := self.kernel_spec.metadata.get("hubwright_broken"):
             raise HTTPError(500, f"This kernel cannot start: {reason}.")
-        file = forkable(cmd, self.kernel_spec.env, Path(self.kernel_spec.resource_dir))
-        if file and _client:
-            env = {name: str(value) for name, value in kwargs.get("env", os.environ).items()}
-            kernel = await _client.start(file, env, kwargs.get("cwd") or str(Path.cwd()))
-            if kernel:
-                self.process: Any = kernel
-                self.pid = self.pgid = kernel.pid
-                await _bound(kernel, self.connection_info)
-                return self.connection_info
+        if kernel := await self._fork(cmd, kwargs):
+            self.process: Any = kernel
+            self.pid = self.pgid = kernel.pid
+            await _bound(kernel, self.connection_info)
+            return self.connection_info
         info = await super().launch_kernel(cmd, **kwargs)
         if self.pid:
             _expose_to_oom(self.pid)
         return info
+
+    async def _fork(self, cmd: list[str], words: dict[str, Any]) -> ForkedKernel | None:
+        """Return a forked kernel, of this environment or a shared one; None when it is to be executed."""
+        spec, folder = self.kernel_spec, Path(self.kernel_spec.resource_dir)
+        env = {name: str(value) for name, value in words.get("env", os.environ).items()}
+        cwd = words.get("cwd") or str(Path.cwd())
+        if shared := spec.metadata.get(asking.ENVIRONMENT):
+            if spec.env or len(cmd) != 3 or cmd[:2] != [str(folder / "launch"), "-f"]:
+                return None
+            return await asking.fork(asking.Wish(str(shared), cmd[2], env, cwd))
+        file = forkable(cmd, spec.env, folder)
+        return await _client.start(file, env, cwd) if file and _client else None
 
 
 def forkable(cmd: list[str], env: dict[str, str], spec: Path) -> str:

@@ -68,9 +68,9 @@ def prepare(site: Site) -> None:
     answers.EXPORTERS.prepare()
     sharing.SHARING.prepare()
     lab_settings.prepare()
-    from hubwright.engines.local import kernel  # not before `preload` has imported what is a kernel's
+    from hubwright.engines.local import kernel_app  # not before `preload` has imported what is a kernel's
 
-    kernel.prepare()
+    kernel_app.prepare()
 
 
 def run(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, parent: socket.socket) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from hubwright.envs.config import Shared
+from hubwright.envs.config import SharedPython
 from hubwright.fields import shown
 
 
@@ -16,7 +16,7 @@ def _check_prefix(value: str) -> str:
     return value.rstrip("/") or "/"
 
 
-class Config(Shared):
+class Config(SharedPython):
     """An environment that is there already, made by whatever means: looked at, never changed."""
 
     kind: Literal["existing"] = Field(description="An environment that is there already.")

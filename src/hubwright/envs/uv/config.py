@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hubwright.envs.config import ModuleName, Shared
+from hubwright.envs.config import ModuleName, SharedPython
 from hubwright.fields import shown
 
 _PYTHON = re.compile(r"(3\.[0-9]{1,2}(\.[0-9]{1,3})?|/[^\0\n]{1,1000})")
@@ -26,7 +26,7 @@ def _check_package(value: str) -> str:
     return value
 
 
-class Config(Shared):
+class Config(SharedPython):
     """A Python environment of the packages that are named, made with uv."""
 
     kind: Literal["uv"] = Field(description="A Python environment, made with uv.")

@@ -57,10 +57,10 @@ def test_settings_of_a_kernel_mean_what_traitlets_reads(argv: list[str]) -> None
         f"""
         import json
         from ipykernel.kernelapp import IPKernelApp
-        from hubwright.engines.local import kernel
+        from hubwright.engines.local import kernel_app
 
-        kernel.prepare()
-        ours, theirs = kernel.ForkedKernelApp(), kernel.ForkedKernelApp()
+        kernel_app.prepare()
+        ours, theirs = kernel_app.ForkedKernelApp(), kernel_app.ForkedKernelApp()
         ours.parse_command_line({argv!r})
         IPKernelApp.parse_command_line(theirs, {argv!r})
         print(json.dumps([[repr(app.cli_config), app.connection_file, app.extra_args] for app in (ours, theirs)]))
