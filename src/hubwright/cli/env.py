@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
+from hubwright.cli.showing import size
 from hubwright.cli.telling import tell_error
 from hubwright.cli.up import Terminal
 from hubwright.config import edit
@@ -53,11 +54,12 @@ def list_environments(config: ConfigOption = None, state: StateOption = None, as
     for row in rows:
         version, packages = str(row["version"] or "-"), str(row["packages"] or "-")
         who, unlike = ", ".join(row["groups"]) or "everybody", f"[yellow]{row['state']}[/]"
-        table.add_row(row["name"], row["kind"], version, row["language"], packages, _disk(row["bytes"]), who, unlike)
+        disk = "-" if row["bytes"] is None else size(row["bytes"])
+        table.add_row(row["name"], row["kind"], version, row["language"], packages, disk, who, unlike)
     console = Console(highlight=False)
     console.print(table)
     if whole := cleaning.taken(site.environments):
-        console.print(f"All together, with what builds share: {_disk(whole)}.")
+        console.print(f"All together, with what builds share: {size(whole)}.")
 
 
 @app.command()
@@ -235,7 +237,7 @@ def clean(
     terminal = Terminal()
     found = list(cleaning.find(loaded.hub.environments, site, versions))
     for waste in found:
-        terminal.say(f"{waste.what}")
+        terminal.say(waste.what)
     if not found:
         terminal.say("There is nothing that nobody needs.")
         return
@@ -244,17 +246,7 @@ def clean(
     before = cleaning.taken(site.environments) or 0
     for waste in found:
         cleaning.clean(waste, site)
-    terminal.say(f"{_disk(max(0, before - (cleaning.taken(site.environments) or 0)))} are free again.")
-
-
-def _disk(size: int | None) -> str:
-    """Return bytes as people read them, `1.2 GiB`."""
-    if size is None:
-        return "-"
-    left, unit = size / 2**20, "MiB"
-    if left >= 1024:
-        left, unit = left / 1024, "GiB"
-    return f"{left:.1f} {unit}"
+    terminal.say(f"{size(max(0, before - (cleaning.taken(site.environments) or 0)))} are free again.")
 
 
 def _row(name: str, entry: KindConfig, site: Site) -> dict[str, Any]:

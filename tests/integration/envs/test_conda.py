@@ -247,7 +247,7 @@ def test_several_are_built_at_once_and_what_nobody_needs_is_cleaned(changed):
     assert done.returncode == 0, done.stderr
     for line in ("what builds have downloaded", "first, version 1", "third, which hub.yaml does not name"):
         assert line in done.stderr
-    assert "MiB are free again." in done.stderr
+    assert " MB are free again." in done.stderr
     assert [one.number for one in changed.versions("first").all()] == [2]
     assert not (changed.site.environments / "third").exists()
     assert not (cache.folder(changed.site) / "conda").exists()
