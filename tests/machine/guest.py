@@ -24,7 +24,7 @@ from tests.machine.shell import Failed, Shell
 from tests.running import port
 
 ROOT = Path(__file__).parents[2]
-CHECKOUT = ("src", "tests", "tools", "examples", "up", "test", "pyproject.toml", "README.md", "LICENSE")
+CHECKOUT = ("src", "tests", "tools", "examples", "up", "install", "test", "pyproject.toml", "README.md", "LICENSE")
 LOOP = "import time; t = time.process_time(); sum(i * i for i in range(1_000_000)); print(time.process_time() - t)"
 USUAL = 0.05
 """Seconds that `LOOP` takes on a machine for which the waits of the tests are written."""
@@ -132,6 +132,10 @@ class Guest:
         scaled = f"HUBWRIGHT_TEST_SLOWNESS={self.slowness:.1f}"
         said = self.run(f"cd {ROOT} && {scaled} python -m pytest -q -p no:cacheprovider {told}", timeout)
         return said.strip().splitlines()[-1]
+
+    def new_connection(self) -> None:
+        """Have the next command come by another connection than those before."""
+        self._shell.close()
 
     def reboot(self) -> None:
         """Restart it in an orderly way, as an administrator does; returns when systemd has started everything."""

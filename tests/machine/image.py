@@ -1,7 +1,8 @@
 """A Debian machine as it comes, made and booted once, and kept: real systemd, control groups of version 2.
 
 Beside what a small Debian has it holds the environment that the tests run in, in the same place, since installing it in
-a guest would take many minutes. It is made anew when that environment, this file or the release of Debian changes.
+a guest would take many minutes; and pip finds there what builds Hubwright's own package, and nothing else. It is made
+anew when that environment, this file or the release of Debian changes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,11 +33,13 @@ _KEPT = 2
 _PACKAGES = (
     *("linux-image-cloud-amd64", "systemd", "systemd-sysv", "dbus", "udev", "openssh-server", "python3-venv"),
     *("ca-certificates", "sudo", "curl", "iproute2", "ifupdown", "kmod", "initramfs-tools", "procps", "netbase"),
-    *("libpam-modules-bin", "libpam-systemd", "nftables", "acl"),
+    *("libpam-modules-bin", "libpam-systemd", "nftables", "ufw", "quota", "acl"),
 )
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
 _UNUSED = ("playwright", "mypy", "mypyc", "matplotlib")
 """Packages of the environment that no test in a guest imports, and that are large."""
+_WHEELS = "/var/lib/wheels"
+"""What a guest's pip finds, and nothing else: what Hubwright's wheel is built with."""
 _INTERFACES = """\
 auto lo
 iface lo inet loopback
@@ -160,6 +164,10 @@ def _furnish(root: Path, folder: Path) -> None:
     for path in (root / "etc/ssh").glob("ssh_host_*"):
         path.unlink()
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / "etc/ssh/ssh_host_ed25519_key"))
+    (root / "etc/pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {_WHEELS}\n")
+    wanted = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["build-system"]["requires"]
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
+    _run(*download, "--dest", f"{root}{_WHEELS}", *wanted, timeout=300)
     place = root / Path(sys.prefix).relative_to("/")
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(sys.prefix, place, symlinks=True, ignore=shutil.ignore_patterns(*_UNUSED))
