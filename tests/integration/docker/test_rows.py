@@ -52,6 +52,7 @@ ELSEWHERE = {
     ],
     4: [
         "integration/docker/test_containers.py::test_an_environment_and_its_kernel_in_the_home_work",
+        "integration/docker/test_conda_home.py",
         "integration/docker/test_containers.py::test_a_home_that_is_missing_or_somebody_elses_is_named",
         "integration/docker/test_links_refused.py",
     ],
