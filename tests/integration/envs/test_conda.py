@@ -198,7 +198,6 @@ def test_a_lock_gives_the_same_again_and_on_another_machine(changed):
             changed.build()
     finally:
         path.unlink()
-    assert changed.write(LAB.replace("beta", "gamma")).build().packages["gamma"] == "1.1"
 
 
 def test_a_build_that_is_killed_ends_its_worker_and_leaves_no_litter(changed):
@@ -241,21 +240,27 @@ def test_several_are_built_at_once_and_what_nobody_needs_is_cleaned(changed):
     assert "No candidates were found for nothing-such" in done.stderr
     assert "Traceback" not in done.stderr
     assert {name for name in ("first", "second", "third") if changed.versions(name).current()} == {"first", "third"}
-    changed.build("first")
+    while len(changed.versions().all()) < 2:  # when this test runs alone
+        changed.build()
+    old = [str(one.number) for one in changed.versions().all()[:-1]]
     changed.write(LAB + "\n" + LAB.replace("lab:", "first:"))
     done = changed.env("clean", "--versions", "--yes")
     assert done.returncode == 0, done.stderr
-    for line in ("what builds have downloaded", "first, version 1", "third, which hub.yaml does not name"):
+    for line in (
+        "what builds have downloaded",
+        f"lab, version {', '.join(old)}",
+        "third, which hub.yaml does not name",
+    ):
         assert line in done.stderr
     assert " MB are free again." in done.stderr
-    assert [one.number for one in changed.versions("first").all()] == [2]
+    assert changed.versions().all() == [changed.current()]
+    assert [one.number for one in changed.versions("first").all()] == [1]
     assert not (changed.site.environments / "third").exists()
     assert not (cache.folder(changed.site) / "conda").exists()
     assert say(changed, "import ipykernel; print(1)") == "1\n", "what is linked does not need the cache"
     with pytest.raises(Refused, match="no version before this one"):
-        building.roll_back("first", changed.site)
+        building.roll_back("lab", changed.site)
     assert "There is nothing that nobody needs." in changed.env("clean").stderr
-    changed.build("first")
 
 
 def test_packages_come_and_go_by_a_command(changed):
