@@ -221,14 +221,14 @@ def _memory(rows: list[dict[str, str]]) -> list[Line]:
 def _imports(rows: list[dict[str, str]]) -> list[Line]:
     remark = "pandas and matplotlib, in a server that runs; the kernels of both sides are of one environment"
     return [
-        Line("a new kernel, to the result of its first `import`", "s", *_both(rows, "kernel"), best=10, remark=remark),
-        Line("the same, the cell alone", "s", *_both(rows, "cell"), best=10),
+        Line("The first cell, `import pandas, matplotlib`", "s", *_both(rows, "cell"), best=10, remark=remark),
+        Line("The same, with the start of its kernel", "s", *_both(rows, "kernel")),
     ]
 
 
 def _imported(rows: list[dict[str, str]]) -> list[Line]:
     remark = f"{rows[0]['count']} users, each with a kernel that has imported pandas and matplotlib"
-    return [Line("memory a user with pandas", "MiB", *_both(rows, "per_user"), best=3, remark=remark)]
+    return [Line("Memory for each of them with pandas", "MiB", *_both(rows, "per_user"), best=3, remark=remark)]
 
 
 def _start(rows: list[dict[str, str]]) -> list[Line]:
