@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,17 @@ auth: {kind: pam, allow: all}
 https: {kind: behind_proxy, trusted: [%s]}
 """
 TRUSTING = YAML % '"127.0.0.1"'
+
+SSHD = """\
+ListenAddress 10.213.8.2:22
+HostKey {folder}/host
+AuthorizedKeysFile %h/allowed
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+AllowUsers {user}
+"""
 
 
 class Front:
@@ -201,6 +214,82 @@ def test_a_tunnel_is_a_unit_that_systemd_takes(hub: Service, tmp_path: Path) -> 
         pytest.skip("needs systemd-analyze")
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
     assert str(unit.name) not in done.stderr and done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, account: Callable[..., Account]) -> Iterator[tuple[str, str, Path]]:
+    """Another machine at 10.213.8.2 whose sshd lets somebody in: `user@host`, its network, and a folder with our key."""
+    if not Path("/usr/sbin/sshd").exists():
+        pytest.skip("needs sshd: apt install openssh-server")
+    who, net, run = account(), f"hwt{os.getpid() % 10**6}", partial(subprocess.run, check=True, timeout=30)
+    for name in ("key", "host"):
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name])
+    (tmp_path / "known_hosts").write_text(f"10.213.8.2 {(tmp_path / 'host.pub').read_text()}")
+    (tmp_path / "sshd").write_text(SSHD.format(folder=tmp_path, user=who.name))
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    run(["ip", "netns", "add", net])
+    try:
+        for words in (
+            f"link add {net} type veth peer name eth0 netns {net}",
+            f"address add 10.213.8.1/24 dev {net}",
+            f"link set {net} up",
+            f"-n {net} address add 10.213.8.2/24 dev eth0",
+            f"-n {net} link set eth0 up",
+            f"-n {net} link set lo up",
+        ):
+            run(["ip", *words.split()])
+        sshd = subprocess.Popen(["ip", "netns", "exec", net, "/usr/sbin/sshd", "-D", "-e", "-f", tmp_path / "sshd"])
+        yield f"{who.name}@10.213.8.2", net, tmp_path
+        sshd.terminate()
+        sshd.wait(10)
+    finally:
+        subprocess.run(["ip", "link", "del", net], check=False)
+        run(["ip", "netns", "del", net])
+
+
+@pytest.mark.root
+def test_a_tunnel_brings_requests_of_another_machine(hub: Service, gateway: tuple[str, str, Path]) -> None:
+    """The unit's own command, with the restriction that it names: that machine reaches the hub at its own address."""
+    to, net, folder = gateway
+    unit = hub.cli("proxy-config", "--tunnel", to).stdout
+    restriction = re.search(r"^#   (restrict\S*)$", unit, re.MULTILINE)[1]  # type: ignore[index]
+    allowed = Path(pwd.getpwnam(to.partition("@")[0]).pw_dir, "allowed")
+    allowed.write_text(f"{restriction} {(folder / 'key.pub').read_text()}")
+    command = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit, re.MULTILINE)[1]  # type: ignore[index]
+    words = [word.replace("${CREDENTIALS_DIRECTORY}", str(folder)) for word in command.replace("\\\n", " ").split()]
+    url = f"http://127.0.0.1:{hub.port}/hub/login"
+    asks = [
+        "ip",
+        "netns",
+        "exec",
+        net,
+        "curl",
+        "-s",
+        "-m",
+        "10",
+        "-H",
+        f"Host: {NAME}",
+        "-H",
+        "X-Forwarded-Proto: https",
+    ]
+
+    def page() -> str:
+        return subprocess.run([*asks, url], capture_output=True, text=True, timeout=30).stdout
+
+    assert page() == ""
+    (folder / "known_hosts").chmod(0o600)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env={}) as tunnel:
+        try:
+            wait_until(lambda: tunnel.poll() is not None or "<title>Sign in" in page())
+            assert tunnel.poll() is None, tunnel.stderr and tunnel.stderr.read()
+            assert 'action="/hub/login' in page()
+        finally:
+            tunnel.terminate()
+    wait_until(lambda: page() == "")
+    other = subprocess.run(
+        [*words[:-3], "-R", "127.0.0.1:9:127.0.0.1:9", to], capture_output=True, text=True, timeout=60
+    )
+    assert other.returncode and "remote port forwarding failed" in other.stderr, "the key opens another port"
 
 
 @pytest.mark.root

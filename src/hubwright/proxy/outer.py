@@ -196,10 +196,11 @@ _CADDY_APEX = """
 _TUNNEL = """\
 # A tunnel from this machine to {host}, whose proxy then finds the service at 127.0.0.1:{port}, its own address.
 # /etc/systemd/system/hubwright-tunnel.service on this machine. Once, as root:
+#   useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin hubwright-tunnel
 #   mkdir -p /etc/hubwright && ssh-keygen -t ed25519 -N "" -f /etc/hubwright/tunnel
 #   ssh-keyscan {host} >/etc/hubwright/known_hosts     (compare it with the other machine's own)
 # On the other machine, in ~/.ssh/authorized_keys of that user, before the text of /etc/hubwright/tunnel.pub:
-#   restrict,port-forwarding,permitlisten="127.0.0.1:{port}"
+#   restrict,command="/bin/false",port-forwarding,permitlisten="127.0.0.1:{port}"
 # Then: systemctl daemon-reload && systemctl enable --now hubwright-tunnel
 [Unit]
 Description=Tunnel of the notebook service to {host}
@@ -208,7 +209,8 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-DynamicUser=yes
+# not DynamicUser=: ssh wants to know its user's name, which a machine without libnss-systemd cannot tell it
+User=hubwright-tunnel
 LoadCredential=key:/etc/hubwright/tunnel
 LoadCredential=known_hosts:/etc/hubwright/known_hosts
 ExecStart=/usr/bin/ssh -N -T -F none -i ${{CREDENTIALS_DIRECTORY}}/key \\
@@ -219,6 +221,7 @@ ExecStart=/usr/bin/ssh -N -T -F none -i ${{CREDENTIALS_DIRECTORY}}/key \\
 Restart=always
 RestartSec=5
 NoNewPrivileges=yes
+RestrictSUIDSGID=yes
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
