@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from hubwright.auth import FAMILY as AUTH
+from hubwright.classes.config import Class, ClassId
 from hubwright.content.config import Content, ContentName
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.envs import DEFAULT as DEFAULT_ENVIRONMENT
@@ -221,6 +222,12 @@ class Hub(BaseModel):
     )
     metrics: Metrics = Field(
         default=Metrics(), description="What servers, homes and the machine take, now and over time."
+    )
+    classes: dict[ClassId, Class] = Field(
+        default={},
+        description="Classes by their names: who is in one, who teaches it, and the times at which its servers "
+        "are to be there.",
+        examples=[{"biology": {"groups": ["biology"], "teachers": ["ada"]}}],
     )
     sharing: bool = Field(
         default=False,

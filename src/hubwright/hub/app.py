@@ -6,8 +6,11 @@ JupyterHub takes more handlers only behind its own (`extra_handlers`), so the st
 from __future__ import annotations
 
 from jupyterhub.app import JupyterHub
+from traitlets import Dict
 
 from hubwright.hub import ahead
+from hubwright.hub.classes import handlers as classes
+from hubwright.hub.classes.teaching import SETTING, Teaching
 from hubwright.hub.handlers import handlers
 from hubwright.hub.leaving import everywhere
 from hubwright.hub.pages.sharing import end_all
@@ -17,6 +20,7 @@ class Application(JupyterHub):
     """JupyterHub; what is asked for is looked up in `hubwright.hub.handlers` first."""
 
     name = "jupyterhub"
+    teaching = Dict(config=True, help="hub.yaml's `classes`, as `Teaching` takes them; empty for none.")
 
     def init_db(self) -> None:
         """Open the database; where sharing is switched off, nobody is let in by what was shared before."""
@@ -24,10 +28,24 @@ class Application(JupyterHub):
         if not self.template_vars.get("sharing"):
             end_all(self.db, self.log)
 
+    def init_tornado_settings(self) -> None:
+        """Add the classes, and what pages are told of them."""
+        super().init_tornado_settings()
+        if self.teaching:
+            made = Teaching(self, **self.teaching)
+            self.tornado_settings[SETTING] = made
+            self.tornado_settings["template_vars"] = {**self.tornado_settings["template_vars"], **made.words()}
+
+    async def start(self) -> None:
+        """Serve; then look after the timetables of classes."""
+        await super().start()
+        if self.teaching:
+            self.tornado_settings[SETTING].rounds.begin()
+
     def init_handlers(self) -> None:
         """Put our handlers before all others, and let who logs out be out."""
         super().init_handlers()
-        ours = self.add_url_prefix(self.hub_prefix, handlers())
+        ours = self.add_url_prefix(self.hub_prefix, [*handlers(), *(classes.HANDLERS if self.teaching else ())])
         ours += self.add_url_prefix(self.base_url, [(ahead.PATTERN, ahead.AheadHandler)])
         self.handlers[:] = [everywhere(handler) for handler in [*ours, *self.handlers]]
 

@@ -169,6 +169,11 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
         settings["default_url"] = f"{site.base_url}hub/home"
     if not hub.metrics.enabled:  # the pages do not ask, then
         settings["template_vars"]["unmeasured"] = True
+    if hub.classes:
+        settings["teaching"] = {
+            "sections": {name: one.model_dump(mode="json", exclude_none=True) for name, one in hub.classes.items()},
+            "unix_groups": getattr(AUTH.of(hub.auth), "UNIX_GROUPS", False),
+        }
     if hub.sharing:
         settings["extra_user_scopes"] = ["read:users:name", "shares!user"]
         settings["template_vars"]["sharing"] = True
@@ -185,8 +190,10 @@ def _spawner(hub: Hub) -> dict[str, Any]:
         # a server remembers what the hub said of a cookie: who logs out shall be out soon
         "args": [f"--HubAuth.cache_max_age={_REMEMBERED}", *_kernel_culling(hub)],
     }
+    if hub.classes:  # a server asks what its user's classes are told, and says soon who is here
+        settings["environment"] |= {"HUBWRIGHT_MESSAGES": "1", "JUPYTERHUB_ACTIVITY_INTERVAL": "60"}
     if hub.idle.stop_after:  # what the culler looks at must be newer than what it looks for
-        report = min(300, max(1, math.floor(hub.idle.stop_after / 4)))
+        report = min(60 if hub.classes else 300, max(1, math.floor(hub.idle.stop_after / 4)))
         settings["environment"]["JUPYTERHUB_ACTIVITY_INTERVAL"] = str(report)
     return settings
 

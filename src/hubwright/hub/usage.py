@@ -30,7 +30,7 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus' text format."""
 
 
-class _Asking(APIHandler):
+class Asking(APIHandler):
     """Asks the metrics."""
 
     async def ask(self, request: dict[str, Any]) -> bytes:
@@ -58,7 +58,7 @@ class _Asking(APIHandler):
         return found
 
 
-class UsageHandler(_Asking):
+class UsageHandler(Asking):
     """What servers and the machine take, now and over time."""
 
     async def get(self) -> None:
@@ -126,7 +126,7 @@ class UsageHandler(_Asking):
         return value
 
 
-class PrometheusHandler(_Asking):
+class PrometheusHandler(Asking):
     """The same for Prometheus."""
 
     @needs_scope("read:metrics")

@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
-from hubwright.engines.local import answers, provisioner, sharing, shown
+from hubwright.engines.local import answers, messages, provisioner, sharing, shown
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
 
@@ -78,6 +78,10 @@ def _load_jupyter_server_extension(server: Any) -> None:
     IOLoop.current().add_callback(sharing.install, server.web_app.settings)
     shown.add(server)
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
-    if file and limit:
+    told = os.environ.get("HUBWRIGHT_MESSAGES")
+    if told or (file and limit):
         server.event_logger.register_event_schema(SCHEMA)
+    if told:
+        PeriodicCallback(messages.Messages(server, NOTICE).look, messages.EVERY * 1000, jitter=0.2).start()
+    if file and limit:
         PeriodicCallback(MemoryWatch(server, Path(file), int(limit)).look, MEMORY_PERIOD * 1000).start()

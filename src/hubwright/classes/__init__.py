@@ -1,0 +1,1 @@
+"""Classes: who is in one, who teaches it, and when it meets."""
