@@ -54,5 +54,8 @@ def decode(data: bytes, target: str) -> Record:
 
 
 def is_due(record: Record, version: int) -> bool:
-    """Whether a version of the originals is still to be handed out, in part at least."""
-    return record.version < version or (record.version == version and not record.whole)
+    """Whether a version of the originals is still to be handed out, in part at least.
+
+    An older number is another version, too: of a service that was made anew.
+    """
+    return record.version != version or not record.whole

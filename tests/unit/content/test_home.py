@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -109,6 +110,15 @@ def test_what_is_due_is_handed_out_once(course):
     assert course.hand(due=True) is None
     course.write({"a": "2"})
     course.take()
+    assert course.hand(due=True)["counts"] == {"update": 1}
+
+
+def test_a_service_that_was_made_anew_goes_on_with_homes_that_have_had_something(course):
+    for text in ("1", "2"):
+        course.push({"a": text})
+    shutil.rmtree(course.state / "content")
+    course.write({"a": "3"})
+    assert course.take() == 1
     assert course.hand(due=True)["counts"] == {"update": 1}
 
 

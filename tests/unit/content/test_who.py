@@ -136,8 +136,8 @@ def test_links_open_the_notebook():
         ("a.ipynb", 1, "a (original of D).ipynb"),
         ("d.x/a", 1, "d.x/a (original of D)"),
         (".bashrc", 2, ".bashrc (original of D, 2)"),
-        ("d/" + "ä" * 127 + ".py", 1, "d/" + "ä" * 116 + " (original of D).py"),
-        ("x." + "y" * 250, 1, "x." + "y" * 236 + " (original of D)"),
+        ("d/" + "ä" * 127 + ".py", 1, "d/" + "ä" * 118 + " (original of D).py"),
+        ("x." + "y" * 250, 1, "x." + "y" * 237 + " (original of D)"),
     ],
 )
 def test_names_of_copies_fit_every_file_system(path, number, expected):
