@@ -20,6 +20,7 @@ import pytest
 from bench.chromium import FLAGS
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Playwright
+from tests import julia_here
 from tests.browser.conftest import at_provider
 from tests.certificates import locked
 from tests.certificates import make as certificate
@@ -168,12 +169,8 @@ def types(page: Page, name: str, password: str, form: str = "") -> None:
     page.press(f"{form} input[name=password]", "Enter")
 
 
-def linux_lab(stage: Stage, page: Page, account: Account) -> At:
-    """Not a word changed: its Unix accounts, by the machine's name, by a certificate of its own making.
-
-    Its environments are built before, as the network of the test has no package index.
-    """
-    hub = stage.start("linux-lab", f"https://{socket.gethostname()}:8000", {}, "-k")
+def _build(stage: Stage, hub: At) -> None:
+    """Build its environments before it starts, as the network of the test has no package index."""
     outside = Service(hub.folder, hub.yaml, hub.port)
     environments = Path("/opt/hubwright/environments") / instance_of(hub.state)
     stage.closing.insert(0, lambda: shutil.rmtree(environments, ignore_errors=True))
@@ -181,6 +178,12 @@ def linux_lab(stage: Stage, page: Page, account: Account) -> At:
         outside.command("env", "build"), env=outside.env(), capture_output=True, text=True, timeout=300
     )
     assert built.returncode == 0, built.stderr
+
+
+def linux_lab(stage: Stage, page: Page, account: Account) -> At:
+    """Not a word changed: its Unix accounts, by the machine's name, by a certificate of its own making."""
+    hub = stage.start("linux-lab", f"https://{socket.gethostname()}:8000", {}, "-k")
+    _build(stage, hub)
     hub.up(wait=180)
     hub.trust = ("--cacert", str(hub.state / "authority.crt"))
     page.goto(hub.url)
@@ -189,17 +192,23 @@ def linux_lab(stage: Stage, page: Page, account: Account) -> At:
 
 
 def julia_class(stage: Stage, page: Page, account: Account) -> At:
-    """A certificate by ACME; the password is chosen by a one-time link."""
+    """A certificate by ACME; the password is chosen by a one-time link; Julia with packages that are here, no image."""
     teacher = f"{stage.name[:20]}-t"
     changes = {
         "[teacher]": f"[{teacher}]",
         "[ada, bob]": f"[{stage.name}]",
+        "/opt/julia-1.10.9/bin/julia": str(julia_here.julia() / "usr/bin/julia"),
+        "[DataFrames, Plots]\n    # ": '[./Greeting]\n    registries: [./registry/Registry]\n    pkg_server: ""\n    # ',
+        "    sysimage: [DataFrames, Plots]\n": "",
         "  email:": "  directory: https://acme.test:14000/acme/local/directory\n  directory_ca: root.crt\n  email:",
     }
     hub = stage.start("julia-class", "https://class.example.org", changes, "--cacert", str(stage.world.root))
     stage.closing.append(lambda: remove_account(teacher))
     shutil.copy(stage.world.root, hub.folder / "root.crt")
     (hub.folder / "root.crt").chmod(0o644)
+    julia_here.registry(hub.folder / "registry", "IJulia", "Words")
+    shutil.copytree(julia_here.PACKAGES / "Greeting", hub.folder / "Greeting")
+    _build(stage, hub)
     hub.up(wait=180)
     page.goto(hub.cli("user", "link", stage.name).stdout.strip())
     page.fill("#password", "a password of mine")

@@ -19,6 +19,7 @@ FAMILY = Family(
     kinds={
         "conda": "hubwright.envs.conda",
         "existing": "hubwright.envs.existing",
+        "julia": "hubwright.envs.julia",
         "own": "hubwright.envs.own",
         "r": "hubwright.envs.r",
         "uv": "hubwright.envs.uv",

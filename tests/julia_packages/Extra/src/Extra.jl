@@ -1,0 +1,4 @@
+module Extra
+import Words
+more() = Words.hello() * "!"
+end

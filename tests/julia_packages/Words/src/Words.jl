@@ -1,0 +1,3 @@
+module Words
+hello() = "hello"
+end
