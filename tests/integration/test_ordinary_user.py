@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 YAML = """\
 hub: {listen: "127.0.0.1:{port}"}
 auth: {kind: pam, allow: all}
+content: {course: {folder: originals}}
 """
 
 
@@ -24,7 +25,10 @@ auth: {kind: pam, allow: all}
 def running(person: Account) -> Iterator[Service]:
     folder = person.home / "service"
     folder.mkdir(mode=0o700)
-    os.chown(folder, person.uid, person.gid)
+    (folder / "originals").mkdir()
+    (folder / "originals/lesson.txt").write_text("one")
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, person.uid, person.gid)
     number = port()
     service = Service(folder, YAML.replace("{port}", str(number)), number, person)
     yield service.up()
@@ -37,6 +41,28 @@ def test_its_user_has_a_server_and_a_forked_kernel(running: Service, person: Acc
     pid = int(kernel.run("import os; print(os.getpid())"))
     assert Path(f"/proc/{pid}/cmdline").read_text().startswith(f"kernel {person.name}/")
     assert "1 server, 1 user." in running.cli("status").stdout
+    running.stop(person.name)
+
+
+def test_its_user_gets_contents_pushes_them_and_fetches_them_again(running: Service, person: Account) -> None:
+    lesson = person.home / "course/lesson.txt"
+    lesson.unlink(missing_ok=True)
+    (person.home / ".local/share/hubwright/content/course.json").unlink(missing_ok=True)
+    running.start(person.name)
+    assert lesson.read_text() == "one"
+    (running.folder / "originals/lesson.txt").write_text("two")
+    running.cli("content", "push")
+    assert lesson.read_text() == "two"
+    lesson.write_text("mine")
+    answer = running.api(
+        "POST",
+        "/hubwright/content/restore",
+        {"content": "course", "paths": ["lesson.txt"]},
+        headers={"Authorization": f"token {running.token(person.name)}"},
+    )
+    assert answer.status_code == 200, answer.text
+    (copy,) = lesson.parent.glob("lesson (original of *).txt")
+    assert (lesson.read_text(), copy.read_text()) == ("mine", "two")
     running.stop(person.name)
 
 
