@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.slowness import SLOWNESS
 PREFIX = Path(sys.prefix)
 _IS_UP = "Ctrl-C stops it."
 """What `hubwright up` says when every part is ready and the page answers."""
+_NOTICE = "https://hubwright.readthedocs.io/events/notice/v1"
 _PLAIN: dict[str, Any] = {"verify": False}
 """For plain HTTP: to read the machine's authorities for each request takes as long as the request."""
 
@@ -268,6 +269,17 @@ class Notebook:
         header = [f"Authorization: token {token or self.service.token(self.user)}"]
         self.service.sockets.append(websocket.create_connection(url, header=header, timeout=60 * SLOWNESS))
         return self.service.sockets[-1]
+
+    def notice(self, cause: Callable[[], object]) -> str:
+        """Return what Hubwright tells its pages, in JupyterLab's stream of events, after `cause()`."""
+        stream = self.socket("api/events/subscribe")
+        cause()
+        deadline = time.monotonic() + 30 * SLOWNESS
+        while time.monotonic() < deadline:
+            event = json.loads(stream.recv())
+            if event["schema_id"] == _NOTICE:
+                return str(event["message"])
+        raise AssertionError("no notice came")
 
 
 class Kernel:

@@ -20,7 +20,6 @@ from hubwright.fields import server_key
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
-NOTICE = "https://hubwright.readthedocs.io/events/notice/v1"
 HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
 
 
@@ -34,23 +33,11 @@ engine: {kind: local, memory: 400M, cpu: 0.5, processes: 120}
     return service(yaml).up().start(person.name)
 
 
-def notice(notebook: Notebook, cause: Callable[[], object]) -> str:
-    """Return what JupyterLab's event stream says after `cause()`."""
-    stream = notebook.socket("api/events/subscribe")
-    cause()
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        event = json.loads(stream.recv())
-        if event["schema_id"] == NOTICE:
-            return str(event["message"])
-    raise AssertionError("no notice came")
-
-
 def test_a_hog_in_a_kernel_loses_its_kernel_only(notebook: Notebook) -> None:
     """The kernel dies and comes back; the server answers all along, and the page says why."""
     kernel, other, pid = notebook.kernel(), notebook.kernel(), notebook.pid
     other.run("kept = 42")
-    words = notice(notebook, lambda: kernel.send(HOG))
+    words = notebook.notice(lambda: kernel.send(HOG))
     assert "One of your processes was ended" in words
     assert "memory limit of 400M" in words
     assert notebook.pid == pid
@@ -64,7 +51,7 @@ def test_a_hog_in_a_subprocess_leaves_the_kernel(notebook: Notebook) -> None:
     kernel = notebook.kernel()
     code = f"import subprocess, sys; print(subprocess.run([sys.executable, '-c', {HOG!r}]).returncode)"
     seen: list[str] = []
-    words = notice(notebook, lambda: seen.append(kernel.run(code)))
+    words = notebook.notice(lambda: seen.append(kernel.run(code)))
     assert seen == ["-9\n"]
     assert "memory limit" in words
     assert kernel.run("1 + 1") == "2"
@@ -73,7 +60,7 @@ def test_a_hog_in_a_subprocess_leaves_the_kernel(notebook: Notebook) -> None:
 def test_a_hog_in_a_terminal_leaves_the_server(notebook: Notebook) -> None:
     terminal, pid = notebook.terminal(), notebook.pid
     code = 'b = []\nwhile True: b.append(bytearray(b"x") * 2**24)'
-    words = notice(notebook, lambda: terminal.send(json.dumps(["stdin", f"python3 -c '{code}'\r"])))
+    words = notebook.notice(lambda: terminal.send(json.dumps(["stdin", f"python3 -c '{code}'\r"])))
     assert "memory limit" in words
     assert notebook.pid == pid
     assert notebook.ask("GET", "api").status_code == 200
