@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.machine.guest import Failed, Guest
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.long]
 
 CONFIG = "/srv/hub/hub.yaml"
 SERVED = "http://127.0.0.1:{port}/etc/hostname"

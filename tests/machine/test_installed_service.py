@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.machine.guest import ROOT, Guest
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.root, pytest.mark.long, pytest.mark.timeout(7200)]
 INSIDE = "tests/machine/inside_service.py"
 
 
