@@ -1,4 +1,5 @@
-"""pharma-docker row 5: hooks of `extra`, shares and a restarted hub lead around no profile, with either engine."""
+"""pharma-docker row 5: form, link, REST API, named servers, hooks of `extra`, shares and a restarted hub lead around no
+profile, with either engine."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.conftest import Account, wait_until
+from tests.integration.auth.hub import Browser
 from tests.integration.docker.daemon import FOLDERS, SKELETON, Dockerd
 from tests.running import PREFIX, Notebook, Service
 
@@ -86,8 +88,12 @@ def hub(request: pytest.FixtureRequest, service: Callable[..., Service]) -> Iter
         "auth": {"kind": "pam", "allow": "all"},
         "engine": engine,
         "profiles": {
-            "sizes": {"Small": {"cpu": 0.5, "memory": "500M"}, "Huge": {"cpu": 2, "memory": "4G"}},
-            "default": {"sizes": ["Small"], "servers": 4},
+            "sizes": {
+                "Small": {"cpu": 0.5, "memory": "500M"},
+                "Tiny": {"cpu": 0.25, "memory": "400M"},
+                "Huge": {"cpu": 2, "memory": "4G"},
+            },
+            "default": {"sizes": ["Small", "Tiny"], "servers": 5},
         },
         "extra": {
             "JupyterHub": {
@@ -128,6 +134,61 @@ def held(hub: Service, user: Account, server: str = "") -> list[Any]:
 
 def nothing_runs(hub: Service, user: Account) -> bool:
     return hub.api("GET", f"/users/{user.name}").json()["servers"] == {}
+
+
+BODIES: list[tuple[str, int]] = [
+    ('{"size": "Huge"}', 403),
+    ('{"cpu": NaN, "memory": Infinity}', 400),
+    ('{"memory": 1e300}', 400),
+    ('{"cpu": 0}', 400),
+    ('{"memory": -1}', 400),
+    ('{"cpu": [0.5]}', 400),
+    ('{"memory": "0.5"}', 400),
+    ('{"cpu": 0.6}', 403),
+    ('{"home": "/root"}', 403),
+    ('{"image": "root:latest"}', 400),
+    ('{"mem_limit": 1}', 400),
+    ('["size"]', 400),
+    ('"Small"', 400),
+    ('{"size": "Small"', 400),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), BODIES)
+def test_the_rest_api_with_any_body_starts_nothing_that_may_not_be(
+    hub: Service, ada: Account, body: str, status: int
+) -> None:
+    for path in (f"/users/{ada.name}/server", f"/users/{ada.name}/servers/named"):
+        answer = hub.api("POST", path, content=body, headers={**hub.admin(), "Content-Type": "application/json"})
+        statuses = (400, 403) if "image" in body else (status,)  # without containers there is none to be had
+        assert answer.status_code in statuses and len(answer.json()["message"]) > 10, answer.text
+    assert nothing_runs(hub, ada)
+
+
+def test_the_form_and_a_link_are_held_to_the_same(hub: Service, ada: Account) -> None:
+    """Also for a named server; what may be had starts by the form, with the limits asked for."""
+    browser = Browser(hub.url)
+    with browser.client:
+        assert browser.login(ada.name, ada.password).status_code == 302
+        forms = ("/hub/spawn", f"/hub/spawn/{ada.name}/named")
+        for form in forms:
+            for asked in (
+                {"size": "Huge"},
+                {"cpu": "-1"},
+                {"memory": "4G"},
+                {"home": "/root"},
+                {"image": "root:latest"},
+            ):
+                answer = browser.submit("/hub/home", form, **asked)
+                assert answer.status_code in (400, 403), (form, asked, answer.text)
+            own = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
+            link = browser.client.get(f"{form}?opt-size=Huge", headers=own)
+            assert "no size" in link.text and "Huge" in link.text, (link.status_code, link.headers, link.text)
+        assert nothing_runs(hub, ada)
+        for form, server in zip(forms, ("", "named"), strict=True):
+            assert browser.submit("/hub/home", form, size="Small", memory="350M").status_code == 302
+            assert held(hub, ada, server)[:2] == [350 * M, str(350 * M)]
+            hub.stop(ada.name, server)
 
 
 def test_hooks_change_nothing_of_what_was_granted(hub: Service, ada: Account) -> None:
