@@ -1,6 +1,6 @@
 """What is mounted for one server alone: a small file system in memory, and nothing where a device was.
 
-mount(2), umount(2), unshare(2), setns(2), mount_namespaces(7).
+mount(2), umount(2), unshare(2), mount_namespaces(7).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def unmount(folder: Path) -> None:
 
 
 def part() -> int:
-    """Give this process, which has one thread, mounts of its own; return a descriptor by which others `join` them.
+    """Give this process, which has one thread, mounts of its own; return a descriptor by which others enter them.
 
     What the machine mounts or unmounts later happens here, too; what is mounted here, nowhere else.
 
@@ -51,15 +51,6 @@ def part() -> int:
     _succeed(libc.unshare(_NEWNS))
     _succeed(libc.mount(None, b"/", None, ctypes.c_ulong(_REC | _SLAVE), None))
     return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def join(descriptor: int) -> None:
-    """Have this process, which has one thread, see the mounts of another; its folder becomes the root.
-
-    Raises:
-        OSError: it may not.
-    """
-    _succeed(ctypes.CDLL(None, use_errno=True).setns(descriptor, _NEWNS))
 
 
 def forbid_device(node: Path) -> None:

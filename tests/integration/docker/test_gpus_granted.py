@@ -1,11 +1,9 @@
-"""GPUs of containers: each server has its own. This machine needs none: nodes like /dev/null stand in for GPUs."""
+"""GPUs of containers: each server has its own. This machine needs none: nodes like /dev/zero stand in for GPUs."""
 
 from __future__ import annotations
 
-import grp
 import os
 import signal
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import docker
 import pytest
 from tests.conftest import Account, wait_until
+from tests.gpu_nodes import NODES, made
 from tests.integration.docker.containers import inspected
 from tests.integration.docker.daemon import SKELETON, Dockerd
 from tests.running import Service
@@ -29,21 +28,13 @@ PROFILES = {
     },
     "default": {"sizes": ["One", "Two", "None"], "servers": 3},
 }
-NODES = [f"/dev/hwt-{os.getpid()}-{number}" for number in range(2)]
 LOOK = f"import json, os; print(json.dumps([os.path.exists(one) and os.access(one, os.R_OK | os.W_OK) for one in {NODES}]))"
 
 
 @pytest.fixture(scope="module")
 def running(docker_service: Callable[..., Service]) -> Iterator[Service]:
-    try:
-        for node in NODES:
-            os.mknod(node, stat.S_IFCHR | 0o660, os.makedev(1, 3))
-            os.chmod(node, 0o660)
-            os.chown(node, 0, grp.getgrnam("video").gr_gid)
+    with made():
         yield docker_service({"profiles": PROFILES}, gpus=NODES).up()
-    finally:
-        for node in NODES:
-            os.unlink(node)
 
 
 def given(dockerd: Dockerd, service: Service, user: str, server: str = "") -> list[str]:

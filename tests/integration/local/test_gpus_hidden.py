@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import grp
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -17,11 +15,11 @@ from typing import Any
 import pytest
 from tests.asking import ask_start
 from tests.conftest import Account, wait_until
+from tests.gpu_nodes import NODES, made
 from tests.running import Notebook, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
-NODES = [f"/dev/hwt-{os.getpid()}-{number}" for number in range(2)]
 YAML = f"""\
 hub: {{listen: "127.0.0.1:{{port}}"}}
 auth: {{kind: pam, allow: all}}
@@ -48,15 +46,8 @@ NOT = "PermissionError"
 
 @pytest.fixture(scope="module")
 def running(service: Callable[..., Service]) -> Iterator[Service]:
-    try:
-        for node in NODES:
-            os.mknod(node, stat.S_IFCHR | 0o660, os.makedev(1, 5))
-            os.chmod(node, 0o660)
-            os.chown(node, 0, grp.getgrnam("video").gr_gid)
+    with made():
         yield service(YAML).up()
-    finally:
-        for node in NODES:
-            os.unlink(node)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from hubwright.machine.mounts import mount_memory, unmount
+from hubwright.machine.mounts import may_part, mount_memory, unmount
 
 pytestmark = pytest.mark.root
 
@@ -52,3 +54,14 @@ def test_what_is_no_mount_is_left_alone(folder, tmp_path):
 
 def test_why_it_cannot_be_done_is_told(tmp_path):
     assert mount_memory(tmp_path / "missing", size=1, inodes=1, uid=0, gid=0) == "No such file or directory"
+
+
+def test_a_device_is_forbidden_to_one_process_and_what_it_starts():
+    forbid = "mounts.part(); mounts.forbid_device(Path('/dev/full')); subprocess.run(['cat', '/dev/full'])"
+    code = f"import subprocess; from pathlib import Path; from hubwright.machine import mounts; {forbid}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "/dev/full: Permission denied" in done.stderr, "also for root"
+    assert done.returncode == 0
+    with open("/dev/full", "rb") as file:
+        assert file.read(1) == b"\0"
+    assert may_part() == ""

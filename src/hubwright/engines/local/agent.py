@@ -23,7 +23,7 @@ from typing import NamedTuple
 from setproctitle import setproctitle
 
 from hubwright.engines.local import launch
-from hubwright.machine import mounts
+from hubwright.machine import namespaces
 
 PACKET = 128 * 1024
 """Bytes a message may have; a kernel whose environment is larger is executed instead."""
@@ -165,7 +165,7 @@ def fork(close: list[int]) -> Forked:
 
 
 def _join(namespace: int) -> None:
-    mounts.join(namespace)
+    namespaces.enter(namespace, namespaces.MOUNTS)
     os.close(namespace)
 
 
