@@ -82,7 +82,7 @@ def test_an_archive_and_an_address_give_the_same_julia_once(lab, address):
         ("ADDRESS/other.tar", NOTHINGS, "gives what has the SHA-256 sum .*, not 0000"),
         ("ADDRESS/none.tar", NOTHINGS, "none.tar answers 404"),
         ("http://127.0.0.1:9/julia.tar", NOTHINGS, "cannot be fetched: "),
-        ("/bin/false", "", "/bin/false does not run: no word"),
+        ("/bin/false", "", "/bin/false does not run: "),
     ],
 )
 def test_what_is_no_julia_is_refused_in_one_sentence(lab, address, julia, more, words):
