@@ -18,8 +18,8 @@ _CONSUMES = re.compile(r"\bchunkMapping:\{([^}]*)\}")
 _FALLBACK = re.compile(r"\b(\d+):\{shareScope:.*?\bfallback:(.*?),treeShakingMode\b")
 _NAMED = re.compile(r'(\d+)===\w+\?"(\w+)"')
 _FILE = re.compile(r"(\w+)\.([0-9a-f]{16})\.js")
-_PART = re.compile(r"\d+\.[0-9a-f]{20}\.js")
-_LARGE = 300_000
+_PART = re.compile(r"\d+\.(?:[0-9a-f]{16}|[0-9a-f]{20})\.js")
+_LARGE = 800_000
 """Bytes of all parts of an extension."""
 
 

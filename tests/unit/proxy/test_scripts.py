@@ -41,7 +41,7 @@ def test_the_installed_jupyterlab_is_understood() -> None:
 
 
 def test_extensions_are_loaded_with_their_parts_unless_these_are_large(tmp_path: Path) -> None:
-    for name, size in (("@org/small", 10), ("large", 400_000), ("broken", 0)):
+    for name, size in (("@org/small", 10), ("large", 900_000), ("broken", 0)):
         static = tmp_path / name / "static"
         static.mkdir(parents=True)
         load = {"load": "static/remoteEntry.0.js"} if size else {}
