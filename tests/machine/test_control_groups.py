@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from tests.machine.guest import Guest
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.long]
 
 
 @pytest.fixture(scope="module", autouse=True)

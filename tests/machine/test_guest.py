@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 from tests.machine.guest import Failed, Guest
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.long]
 
 
 def test_a_guest_is_a_whole_machine_that_goes_back_and_restarts(guest: Guest) -> None:
