@@ -250,7 +250,7 @@ def stem_camp_swarm(stage: Stage, page: Page, account: Account) -> At:
     with page.expect_response(lambda answer: "/hub/oauth_callback" in answer.url) as back:
         at_provider(page, "Ada", "other")  # somebody with an account there who is not on the roster
     assert back.value.status == 403
-    assert "not on the list" in page.content()
+    page.locator("text=not on the list").first.wait_for()
     page.context.clear_cookies()
     page.goto(hub.url)
     page.locator("text=Sign in with Google").click()
