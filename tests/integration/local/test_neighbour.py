@@ -38,13 +38,19 @@ def mallory(module_account: Callable[..., Account]) -> Account:
 
 
 @pytest.fixture(scope="module")
-def kernel(service: Callable[..., Service], alice: Account, mallory: Account) -> Kernel:
+def hers(service: Callable[..., Service], alice: Account, mallory: Account) -> Kernel:
     """Alice's kernel, with a secret in a variable; Mallory has a server of his own beside it."""
     running = service().up()
     kernel = running.start(alice.name).kernel()
     kernel.run("secret = 'al1ces-own'")
     running.start(mallory.name).kernel()
     return kernel
+
+
+@pytest.fixture
+def kernel(hers: Kernel) -> Kernel:
+    """The same by a websocket of its own: one that nobody listens to for 90 seconds is closed."""
+    return Kernel(hers.notebook, hers.id)
 
 
 def as_user(account: Account, code: str, *words: str, python: str = "/usr/bin/python3") -> Any:
