@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -79,18 +80,29 @@ def parse_cpus(value: Any) -> float:
     raise ValueError(f"must be a number of processors between 0.01 and 4096, not {shown(value)}.")
 
 
+def matching(pattern: re.Pattern[str], words: str, *, printable: bool = False) -> Callable[[str], str]:
+    """Return a check that takes what fits a pattern as a whole, and says `words` of all else, with the value for `{}`.
+
+    `printable` refuses control characters, too.
+    """
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value) or (printable and not value.isprintable()):
+            raise ValueError(words.replace("{}", shown(value)))
+        return value
+
+    return check
+
+
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,30}[a-z0-9_]|[a-z_]")
 
 
-def check_user_name(value: str) -> str:
-    """Return `value` when it is a Unix account name of at most 32 characters (useradd(8)'s rule, dots allowed)."""
-    if not _USER.fullmatch(value):
-        raise ValueError(
-            f"is not a user name: {shown(value)}. "
-            "Use 1 to 32 lower-case letters, digits, dots, dashes and underscores, beginning with a letter."
-        )
-    return value
-
+check_user_name = matching(
+    _USER,
+    "is not a user name: {}. "
+    "Use 1 to 32 lower-case letters, digits, dots, dashes and underscores, beginning with a letter.",
+)
+"""Returns what is a Unix account name of at most 32 characters (useradd(8)'s rule, dots allowed); ValueError else."""
 
 Bytes = Annotated[
     int,

@@ -10,18 +10,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from hubwright.classes.timetable import Timetable, parse, parse_days
-from hubwright.fields import Duration, UserName, shown
+from hubwright.fields import Duration, UserName, matching, shown
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-
-
-def _check_name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError(
-            f"is not a name for a class: {shown(value)}. Use 1 to 40 lower-case letters, digits and dashes; "
-            "`title` is what people read."
-        )
-    return value
 
 
 def _check_zone(value: str) -> str:
@@ -45,7 +36,16 @@ def _check_days(value: str) -> str:
     return value
 
 
-ClassId = Annotated[str, AfterValidator(_check_name)]
+ClassId = Annotated[
+    str,
+    AfterValidator(
+        matching(
+            _NAME,
+            "is not a name for a class: {}. Use 1 to 40 lower-case letters, digits and dashes; `title` is what people "
+            "read.",
+        )
+    ),
+]
 Zone = Annotated[
     str,
     AfterValidator(_check_zone),

@@ -16,7 +16,7 @@ from hubwright.engines import FAMILY as ENGINES
 from hubwright.envs import DEFAULT as DEFAULT_ENVIRONMENT
 from hubwright.envs import FAMILY as ENVIRONMENTS
 from hubwright.envs.config import EnvironmentName
-from hubwright.fields import Duration, UserName, format_duration, parse_duration, shown
+from hubwright.fields import Duration, UserName, format_duration, matching, parse_duration, shown
 from hubwright.kinds import KindConfig
 from hubwright.metrics.config import Metrics
 from hubwright.people.config import People
@@ -53,18 +53,6 @@ def _check_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
-def _check_class(value: str) -> str:
-    if not _CLASS.fullmatch(value):
-        raise ValueError(f'has a name that is no class of JupyterHub, such as "Spawner": {shown(value)}.')
-    return value
-
-
-def _check_trait(value: str) -> str:
-    if not _TRAIT.fullmatch(value):
-        raise ValueError(f"has a name that is no setting of JupyterHub: {shown(value)}.")
-    return value
-
-
 def _parse_stop_after(value: Any) -> float:
     return 0.0 if value == "never" or value is False else parse_duration(value)
 
@@ -87,8 +75,10 @@ StopAfter = Annotated[
     PlainSerializer(lambda seconds: format_duration(seconds) if seconds else "never", return_type=str),
     WithJsonSchema({"title": "duration, or `never`", "type": ["string", "number"], "examples": ["never", "1h"]}),
 ]
-ClassName = Annotated[str, AfterValidator(_check_class)]
-TraitName = Annotated[str, AfterValidator(_check_trait)]
+ClassName = Annotated[
+    str, AfterValidator(matching(_CLASS, 'has a name that is no class of JupyterHub, such as "Spawner": {}.'))
+]
+TraitName = Annotated[str, AfterValidator(matching(_TRAIT, "has a name that is no setting of JupyterHub: {}."))]
 _SECTION = ConfigDict(frozen=True, extra="forbid")
 
 

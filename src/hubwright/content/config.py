@@ -11,22 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from hubwright.content.naming import is_plain
 from hubwright.content.record import FOLDER as RECORDS
-from hubwright.fields import UserName, shown
+from hubwright.fields import UserName, matching, shown
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
 _SECRET = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.(secret|password)")
 _SCP = re.compile(r"[A-Za-z0-9_.-]{1,64}@[A-Za-z0-9.-]{1,253}:[^\s:][^\s]{0,500}")
 _SECTION = ConfigDict(frozen=True, extra="forbid")
-
-
-def _check_name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError(
-            f"is not the name of a content: {shown(value)}. Use 1 to 40 lower-case letters, digits, dashes and "
-            "underscores, beginning with a letter."
-        )
-    return value
 
 
 def _check_inner(value: str) -> str:
@@ -66,13 +57,17 @@ def _check_ref(value: str) -> str:
     return value
 
 
-def _check_secret(value: str) -> str:
-    if not _SECRET.fullmatch(value):
-        raise ValueError(f'must be the name of a secret such as "course.secret", not {shown(value)}.')
-    return value
-
-
-ContentName = Annotated[str, AfterValidator(_check_name)]
+_check_secret = matching(_SECRET, 'must be the name of a secret such as "course.secret", not {}.')
+ContentName = Annotated[
+    str,
+    AfterValidator(
+        matching(
+            _NAME,
+            "is not the name of a content: {}. Use 1 to 40 lower-case letters, digits, dashes and underscores, "
+            "beginning with a letter.",
+        )
+    ),
+]
 
 
 class Some(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from hubwright.fields import Bytes, UserName, shown
+from hubwright.fields import Bytes, UserName, matching, shown
 
 _RANGE = re.compile(r"([0-9]{1,10}) ?- ?([0-9]{1,10})")
 _FIRST, _LAST = 1000, 2**31 - 2
@@ -29,14 +29,11 @@ def _check_range(value: Any) -> str:
     return f"{first}-{last}"
 
 
-def check_group_name(value: str) -> str:
-    """Return `value` when it is the name of a Unix group of at most 32 characters."""
-    if not _GROUP.fullmatch(value):
-        raise ValueError(
-            f"is not a group name: {shown(value)}. Use 1 to 32 lower-case letters, digits, dashes and underscores, "
-            "beginning with a letter."
-        )
-    return value
+check_group_name = matching(
+    _GROUP,
+    "is not a group name: {}. Use 1 to 32 lower-case letters, digits, dashes and underscores, beginning with a letter.",
+)
+"""Returns what is the name of a Unix group of at most 32 characters; ValueError otherwise."""
 
 
 def _check_folder(value: str) -> str:

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from hubwright.fields import Bytes, Cpus, Duration, Processes, UserName, shown
+from hubwright.fields import Bytes, Cpus, Duration, Processes, UserName, matching, shown
 
 _SECTION = ConfigDict(frozen=True, extra="forbid")
 _NAME = re.compile(r"\S(.{0,62}\S)?")
@@ -26,18 +26,10 @@ _FIELD = re.compile(r"\{[^{}]*\}|[{}]")
 USERNAME = "{username}"
 
 
-def _check_name(value: str) -> str:
-    if not _NAME.fullmatch(value) or not value.isprintable():
-        raise ValueError(f"must be a name of 1 to 64 characters without a space at its ends, not {shown(value)}.")
-    return value
-
-
-def _check_image(value: str) -> str:
-    if not _IMAGE.fullmatch(value):
-        raise ValueError(
-            f'must be the name of an image such as "quay.io/jupyter/base-notebook:latest", not {shown(value)}.'
-        )
-    return value
+_check_name = matching(
+    _NAME, "must be a name of 1 to 64 characters without a space at its ends, not {}.", printable=True
+)
+_check_image = matching(_IMAGE, 'must be the name of an image such as "quay.io/jupyter/base-notebook:latest", not {}.')
 
 
 def _check_path(value: str) -> str:

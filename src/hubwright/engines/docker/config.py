@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from hubwright.engines.gpus import GpuSection
-from hubwright.fields import Duration, Processes, shown
+from hubwright.fields import Duration, Processes, matching, shown
 from hubwright.profiles.config import Amount, HomePattern, Volume
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:-]{0,250}(@sha256:[0-9a-f]{64})?")
@@ -27,14 +27,6 @@ def _check_socket(value: str) -> str:
     return value
 
 
-def _check_image(value: str) -> str:
-    if not _IMAGE.fullmatch(value):
-        raise ValueError(
-            f'must be the name of an image such as "quay.io/jupyter/base-notebook:hub-6", not {shown(value)}.'
-        )
-    return value
-
-
 def _check_network(value: str) -> str:
     if value == "host" or value.startswith("container:"):
         raise ValueError("must not be a network that shares the machine's ports with every user.")
@@ -49,7 +41,12 @@ def _check_capability(value: str) -> str:
     return value
 
 
-Image = Annotated[str, AfterValidator(_check_image)]
+Image = Annotated[
+    str,
+    AfterValidator(
+        matching(_IMAGE, 'must be the name of an image such as "quay.io/jupyter/base-notebook:hub-6", not {}.')
+    ),
+]
 
 
 class Config(GpuSection):

@@ -8,18 +8,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hubwright.envs.config import Shared
-from hubwright.fields import shown
+from hubwright.fields import matching, shown
 
 _PACKAGE = re.compile(r"([A-Za-z0-9_.:/-]{1,300}::)?[A-Za-z0-9_.-]{1,100}([ =<>!~\[].{0,500})?")
 _CHANNEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}(/[A-Za-z0-9_./-]{1,200})?|(https?|file)://\S{1,1000}")
 _FOLDER = re.compile(r"\.{0,2}/[^\0]{0,1000}")
 
 
-def check_package(value: str) -> str:
-    """Return `value` when it looks like conda's way to name a package (MatchSpec); ValueError otherwise."""
-    if not _PACKAGE.fullmatch(value) or not value.isprintable():
-        raise ValueError(f'is not a package: {shown(value)}. Write "numpy", "numpy>=2" or "python=3.12".')
-    return value
+check_package = matching(_PACKAGE, 'is not a package: {}. Write "numpy", "numpy>=2" or "python=3.12".', printable=True)
+"""Returns what looks like conda's way to name a package (MatchSpec); ValueError otherwise."""
 
 
 def check_channel(value: str) -> str:

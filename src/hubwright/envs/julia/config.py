@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hubwright.envs.config import Shared
 from hubwright.envs.julia.packages import NAME, Package
-from hubwright.fields import shown
+from hubwright.fields import matching, shown
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
 _TARGET = re.compile(r"[A-Za-z0-9_+,;.()-]{1,500}")
@@ -17,12 +17,6 @@ _TARGET = re.compile(r"[A-Za-z0-9_+,;.()-]{1,500}")
 
 def _check_package(value: str) -> str:
     Package.parse(value)
-    return value
-
-
-def _check_name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        raise ValueError(f'is not the name of a Julia package: {shown(value)}. Write "DataFrames".')
     return value
 
 
@@ -34,13 +28,10 @@ def _check_julia(value: str) -> str:
     return value
 
 
-def _check_target(value: str) -> str:
-    if not _TARGET.fullmatch(value):
-        raise ValueError(f'is no CPU target: {shown(value)}. Write "native" or "generic;haswell,clone_all".')
-    return value
-
-
-PackageName = Annotated[str, AfterValidator(_check_name)]
+_check_target = matching(_TARGET, 'is no CPU target: {}. Write "native" or "generic;haswell,clone_all".')
+PackageName = Annotated[
+    str, AfterValidator(matching(NAME, 'is not the name of a Julia package: {}. Write "DataFrames".'))
+]
 
 
 class Config(Shared):

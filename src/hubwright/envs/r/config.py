@@ -9,15 +9,9 @@ from pydantic import AfterValidator, Field
 
 from hubwright.envs.config import Shared
 from hubwright.envs.r.versions import PACKAGE
-from hubwright.fields import shown
+from hubwright.fields import matching, shown
 
 _REPOSITORY = re.compile(r"https?://\S{1,1000}|\.{0,2}/.{0,1000}")
-
-
-def _check_package(value: str) -> str:
-    if not PACKAGE.fullmatch(value):
-        raise ValueError(f'is not a package of R: {shown(value)}. Write "dplyr", "dplyr==1.1.4" or "dplyr>=1.1".')
-    return value
 
 
 def _check_program(value: str) -> str:
@@ -26,13 +20,12 @@ def _check_program(value: str) -> str:
     return value
 
 
-def _check_repository(value: str) -> str:
-    if not _REPOSITORY.fullmatch(value) or not value.isprintable():
-        raise ValueError(
-            f"is no repository: {shown(value)}. "
-            'Write its address, "https://cran.example.org", or a folder such as "./cran".'
-        )
-    return value
+_check_package = matching(PACKAGE, 'is not a package of R: {}. Write "dplyr", "dplyr==1.1.4" or "dplyr>=1.1".')
+_check_repository = matching(
+    _REPOSITORY,
+    'is no repository: {}. Write its address, "https://cran.example.org", or a folder such as "./cran".',
+    printable=True,
+)
 
 
 class Config(Shared):

@@ -8,22 +8,18 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hubwright.envs.config import ModuleName, SharedPython
-from hubwright.fields import shown
+from hubwright.fields import matching
 
 _PYTHON = re.compile(r"(3\.[0-9]{1,2}(\.[0-9]{1,3})?|/[^\0\n]{1,1000})")
 _PACKAGE = re.compile(r"[A-Za-z0-9]([^\0\r\n]{0,998})")
 
 
-def _check_python(value: str) -> str:
-    if not _PYTHON.fullmatch(value) or not value.isprintable():
-        raise ValueError(f'must be a version such as "3.12", or the whole path of a Python, not {shown(value)}.')
-    return value
-
-
-def _check_package(value: str) -> str:
-    if not _PACKAGE.fullmatch(value) or not value.isprintable():
-        raise ValueError(f'is not a package: {shown(value)}. Write "numpy", "numpy>=2" or "name @ https://...".')
-    return value
+_check_python = matching(
+    _PYTHON, 'must be a version such as "3.12", or the whole path of a Python, not {}.', printable=True
+)
+_check_package = matching(
+    _PACKAGE, 'is not a package: {}. Write "numpy", "numpy>=2" or "name @ https://...".', printable=True
+)
 
 
 class Config(SharedPython):
