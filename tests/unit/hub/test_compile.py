@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from jupyterhub.app import JupyterHub
 from jupyterhub.auth import Authenticator
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
@@ -12,6 +11,7 @@ from traitlets.config import Config
 from traitlets.utils.importstring import import_item
 
 from hubwright.engines.granting import GrantingMixin
+from hubwright.hub.app import Application
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 KNOWN = {cls.__name__: cls for cls in (Authenticator, GrantingMixin, Proxy, Spawner)}
@@ -20,7 +20,7 @@ KNOWN = {cls.__name__: cls for cls in (Authenticator, GrantingMixin, Proxy, Spaw
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
 def test_every_setting_exists(path):
     c = json.loads(path.read_text())["jupyterhub"]
-    known = KNOWN | {"JupyterHub": JupyterHub}
+    known = KNOWN | {"JupyterHub": Application}
     for setting in ("proxy_class", "spawner_class", "authenticator_class"):
         cls = import_item(c["JupyterHub"][setting])
         known[cls.__name__] = cls
@@ -33,7 +33,7 @@ def test_every_setting_exists(path):
 
 def test_jupyterhub_takes_the_values():
     c = json.loads((GOLDEN / "extra.json").read_text())["jupyterhub"]["JupyterHub"]
-    app = JupyterHub(config=Config(JupyterHub=c))
+    app = Application(config=Config(JupyterHub=c))
     assert app.base_url == "/"
     assert app.hub_bind_url == c["hub_bind_url"]
     assert app.proxy_class.__name__ == "CaddyProxy"
