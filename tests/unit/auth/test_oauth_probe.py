@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import httpx
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 from tests.unit.auth.test_auth_kinds import site
 
@@ -16,11 +18,34 @@ UNKNOWN = f"{GOOGLE}/v2?authError=Cg5pbnZhbGlkX2NsaWVudBIfVGhlIE9BdXRoIGNsaWVudC
 LOGIN = "https://accounts.google.com/v3/signin/identifier?redirect_uri=https%3A%2F%2Fhub.example.org&flowName=General"
 
 
-def probed(monkeypatch, location, status=302):
-    answer = httpx.Response(status, headers={"Location": location} if location else {})
-    monkeypatch.setattr(oauth_section.httpx, "get", lambda *_, **__: answer)
+@pytest.fixture
+def provider():
+    """A provider that answers every question in one way: `provider.answer = (status, location)`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, location = server.answer
+            self.send_response(status)
+            if location:
+                self.send_header("Location", location)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.address = f"http://127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(10)
+
+
+def probed(provider, location, status=302):
+    provider.answer = (status, location)
     section = github.Config(client_id="hub")
-    return [*oauth_section.probe(section, site(), "https://accounts.google.com/o/oauth2/v2/auth", None, "")]
+    return [*oauth_section.probe(section, site(), f"{provider.address}/o/oauth2/v2/auth", None, "")]
 
 
 @pytest.mark.parametrize(
@@ -32,20 +57,25 @@ def probed(monkeypatch, location, status=302):
         (f"{GOOGLE}?authError=%%%", "hub.yaml auth.client_id", "refuses this hub"),
     ],
 )
-def test_googles_error_page_is_understood(monkeypatch, location, where, words):
+def test_googles_error_page_is_understood(provider, location, where, words):
     """It comes as a plain redirection, with the words in base64."""
-    (problem,) = probed(monkeypatch, location)
+    (problem,) = probed(provider, location)
     assert (problem.where, problem.severity) == (where, "error")
     assert words in problem.what
 
 
-def test_a_login_page_is_no_error(monkeypatch):
+def test_a_login_page_is_no_error(provider):
     """Although the callback address stands in it."""
-    assert probed(monkeypatch, LOGIN) == [] and probed(monkeypatch, "", 200) == []
+    assert probed(provider, LOGIN) == [] and probed(provider, "", 200) == []
 
 
-def test_github_has_its_callback_address_compared_by_hand(monkeypatch):
-    answer = httpx.Response(302, headers={"Location": "https://github.com/login?return_to=x"})
-    monkeypatch.setattr(oauth_section.httpx, "get", lambda *_, **__: answer)
-    (problem,) = github.probe(github.Config(client_id="hub"), site())
+def test_github_has_its_callback_address_compared_by_hand(provider):
+    provider.answer = (302, f"{provider.address}/login?return_to=x")
+    (problem,) = github.probe(github.Config(client_id="hub", server=provider.address), site())
     assert (problem.severity, CALLBACK in problem.remedy) == ("warning", True)
+
+
+def test_a_provider_that_is_not_there_is_named(provider):
+    provider.server_close()
+    (problem,) = github.probe(github.Config(client_id="hub", server=provider.address), site())
+    assert provider.address in problem.what and "cannot be reached" in problem.what
