@@ -19,7 +19,7 @@ from hubwright.errors import HubwrightError
 from hubwright.fields import instance_of
 from hubwright.machine import cgroups, gpus
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(180)]
 
 PROFILES = {
     "sizes": {

@@ -15,7 +15,7 @@ from tests.integration.docker.containers import group, inspected
 from tests.integration.docker.daemon import Dockerd
 from tests.running import Notebook, Service
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
 
 M = 2**20
 PROFILES = {

@@ -18,7 +18,7 @@ from tests.slowness import SLOWNESS
 
 from hubwright.fields import server_key
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
 
 HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
 

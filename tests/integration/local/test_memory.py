@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Account
 from tests.running import Notebook, Service
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 def test_an_idle_kernel_copies_few_of_the_shared_pages(notebook: Notebook) -> None:

@@ -22,7 +22,7 @@ from tests.slowness import SLOWNESS
 from hubwright.fields import server_key
 from hubwright.machine import cgroups, delegate
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(300)]
 
 M = 2**20
 G = 2**30
