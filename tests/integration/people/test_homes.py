@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from tests.conftest import remove_account
 
 from hubwright.errors import MachineError, Refused
 from hubwright.machine.mounts import mount_memory, unmount
@@ -116,6 +117,39 @@ def test_all_homes_are_one_archive_of_which_each_comes_back(ada, account, state)
     for path, why in ((state / "no.tar", "is no archive of homes"), (state / "none.tar", "cannot be read")):
         with pytest.raises(Refused, match=why):
             whole.members(path)
+
+
+def test_the_homes_of_all_are_restored_by_one_command(ada, account, service):
+    """`homes restore --all --from`: each gets a folder of his own, once; who has no account any more is told of, by name."""
+    running, bob, gone = service(), account(), account()
+    (running.folder / "hub.yaml").write_text(running.yaml)
+    running.state.mkdir(mode=0o755)
+    for person in (ada, bob, gone):
+        (person.home / "mine").write_text(person.name)
+        give(person, person.home / "mine")
+    made = whole.create([entry(person) for person in (ada, bob, gone)], running.state)
+    remove_account(gone.name)
+    for person in (ada, bob):
+        (person.home / "mine").write_text("later")
+    command = ("homes", "restore", "--all", "--from", made.path.name, "--json")
+    done = running.cli(*command, check=False)
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert done.returncode == 1 and {*rows} == {ada.name, bob.name, gone.name}
+    assert f'This machine has no account "{gone.name}"' in rows[gone.name]["error"]
+    for person in (ada, bob):
+        folder = Path(rows[person.name]["folder"])
+        assert (folder.parent, (folder / "mine").read_text()) == (person.home, person.name)
+        assert (person.home / "mine").read_text() == "later"
+        assert (folder / "mine").stat().st_uid == person.uid
+    again = {row["name"]: row["error"] for row in json.loads(running.cli(*command, check=False).stdout)}
+    assert all("already" in again[person.name] for person in (ada, bob)), again
+    assert len(list(ada.home.glob("restored-*"))) == 1
+
+    # one person's archive goes to whoever is named, under his own name and number
+    one = archive.create(entry(ada), running.state).path
+    assert "There is no archive of" in running.cli("homes", "restore", "nobody-at-all", check=False).stderr
+    (row,) = json.loads(running.cli("homes", "restore", bob.name, "--from", str(one), "--json").stdout)
+    assert (Path(row["folder"]).parent, Path(row["folder"], "mine").stat().st_uid) == (bob.home, bob.uid)
 
 
 def test_a_link_never_leads_out_of_a_home(ada, account, state, tmp_path):
