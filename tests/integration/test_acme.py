@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.acme_authority import DIRECTORY, UNWANTED, authority, root_of
 from tests.conftest import wait_until
 from tests.running import Died, Service
 
@@ -26,7 +27,6 @@ hub:
 auth: {kind: pam, allow: all}
 https: {kind: acme, email: admin@example.org, directory: "https://{authority}:14000/acme/local/directory", directory_ca: {root}}
 """
-ANSWERS = {"handler": "acme_server", "policy": {"deny": {"domains": ["unwanted.test"]}}}
 AUTHORITIES = ["acme.test", "acme-v02.api.letsencrypt.org"]
 HOSTS = """\
 127.0.0.1 localhost
@@ -54,8 +54,8 @@ class World:
             wait_until(lambda: (self.folder / "ready").exists() or self.holder.poll() is not None)
             if self.holder.poll() is not None:
                 pytest.skip(f"needs the right to make a network: {self.holder.communicate()[1].decode()}")
-            self.caddy = self.authority()
-            wait_until(lambda: self.ask("https://acme.test:14000/acme/local/directory", "-k") == "200")
+            self.caddy = self.begin()
+            wait_until(lambda: self.ask(f"https://acme.test:14000/{DIRECTORY}", "-k") == "200")
         except BaseException:
             self.close()
             raise
@@ -65,24 +65,10 @@ class World:
 
     @property
     def root(self) -> Path:
-        return self.folder / "ca" / "pki" / "authorities" / "local" / "root.crt"
+        return root_of(self.folder / "ca")
 
-    def authority(self) -> subprocess.Popen[bytes]:
-        server = {
-            "listen": ["10.9.9.2:14000"],
-            "automatic_https": {"disable_redirects": True},
-            "routes": [{"match": [{"host": AUTHORITIES}], "handle": [ANSWERS]}],
-        }
-        issuing = {"policies": [{"subjects": AUTHORITIES, "issuers": [{"module": "internal"}]}]}
-        config = {
-            "admin": {"disabled": True},
-            "storage": {"module": "file_system", "root": str(self.folder / "ca")},
-            "apps": {
-                "pki": {"certificate_authorities": {"local": {"install_trust": False}}},
-                "http": {"servers": {"acme": server}},
-                "tls": {"automation": issuing},
-            },
-        }
+    def begin(self) -> subprocess.Popen[bytes]:
+        config = authority("10.9.9.2:14000", AUTHORITIES, self.folder / "ca")
         (self.folder / "caddy.json").write_text(json.dumps(config))
         with (self.folder / "log").open("wb") as log:
             return subprocess.Popen(
@@ -219,7 +205,7 @@ def test_what_the_authority_would_refuse_is_said_before(
 
 def test_a_refusal_is_told_at_once_with_the_authoritys_words(inside: Callable[..., Inside]) -> None:
     """Once, without waiting for a certificate that will not come; systemd does not start it again (78)."""
-    hub = inside("unwanted.test")
+    hub = inside(UNWANTED)
     began = time.monotonic()
     with pytest.raises(Died):
         hub.up()
