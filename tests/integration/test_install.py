@@ -71,16 +71,20 @@ def link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def furnish(environment: Path) -> Path:
+    """Make an environment with what Hubwright depends on, so that only Hubwright itself is to be installed."""
+    shutil.copytree(PREFIX, environment, symlinks=True, copy_function=link)
+    for mark in (*environment.glob("*.stamp"), *environment.glob("*.log")):
+        mark.unlink()
+    return environment
+
+
 @pytest.fixture(scope="module")
 def environment() -> Iterator[Path]:
-    """Where `./up` installs. It begins with what Hubwright depends on, so that only Hubwright itself is installed."""
+    """Where `./up` installs as root."""
     above = Path(tempfile.mkdtemp(prefix="hwt-", dir="/opt"))
     above.chmod(0o755)
-    made = above / "env"
-    shutil.copytree(PREFIX, made, symlinks=True, copy_function=link)
-    for mark in (*made.glob("*.stamp"), *made.glob("*.log")):
-        mark.unlink()
-    yield made
+    yield furnish(above / "env")
     shutil.rmtree(above)
 
 
@@ -94,7 +98,8 @@ class FromCheckout(Service):
 
     @property
     def state(self) -> Path:
-        return system_state(self.folder / ".hubwright")
+        state = self.folder / ".hubwright"
+        return state if self.account else system_state(state)
 
     def command(self, *words: str) -> list[str]:
         program = self.folder / "up" if words[0] == "up" else self.environment / "bin" / "hubwright"
@@ -103,7 +108,8 @@ class FromCheckout(Service):
 
     def env(self) -> dict[str, str]:
         who = {"SUDO_UID": str(self.sudo.uid)} if self.sudo else {}
-        return {**super().env(), **pip_settings(), **who, "HUBWRIGHT_ENVIRONMENT": str(self.environment)}
+        where = {} if self.account else {"HUBWRIGHT_ENVIRONMENT": str(self.environment)}
+        return {**super().env(), **pip_settings(), **who, **where}
 
 
 @pytest.fixture(params=["root", "a user"])
@@ -151,6 +157,31 @@ def test_up_as_root_serves_others_from_a_checkout_that_they_may_not_read(
     finally:
         service.clean()
         shutil.rmtree(service.state, ignore_errors=True)
+
+
+def test_up_as_a_user_installs_beside_the_checkout_and_starts_at_once_the_next_time(
+    account: Callable[..., Account],
+) -> None:
+    """In `.venv`, with everything that is written in the checkout or in /tmp; he runs a cell."""
+    ada, number = account(), port()
+    checkout = copy_of_checkout(ada.home, ada)
+    environment = furnish(checkout / ".venv")
+    subprocess.run(["find", environment, "-type", "d", "-exec", "chown", f"{ada.uid}:{ada.gid}", "{}", "+"], check=True)
+    service = FromCheckout(checkout, YAML.replace("{port}", str(number)), number, ada, environment=environment)
+    try:
+        service.up(wait=150)
+        assert f"Installing Hubwright into {environment} (once" in service.output()
+        uid, file = (
+            service.start(ada.name).kernel().run("import hubwright, os; print(os.getuid(), hubwright.__file__)").split()
+        )
+        assert int(uid) == ada.uid
+        assert Path(file).is_relative_to(environment)
+        assert service.down() == 0
+        service.up(wait=30)
+        assert service.output().count("Installing") == 1
+        assert service.down() == 0
+    finally:
+        service.clean()
 
 
 def standing_in(python: str) -> str:
