@@ -27,20 +27,15 @@ from typing import Any
 
 from hubwright.content import originals
 from hubwright.content.doing import Tell, Work, words
-from hubwright.content.home import Blocked, Home
+from hubwright.content.home import Blocked, Cannot, Home
 from hubwright.content.merge import Found, Step, merge
 from hubwright.content.record import FOLDER, LARGEST, Record, decode, is_due
-from hubwright.machine import becoming, locks
+from hubwright.machine import becoming, locks, opening
 
 PATIENCE = 20.0
 """Seconds to wait for another hand-out in the same home."""
 _TOLD = 5000
 """Steps that are told one by one."""
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Cannot(Exception):
-    """Nothing can be handed out here, in words."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +174,7 @@ def _staging(place: int) -> Iterator[int]:
     """Yield an empty folder for what is being written; what a kill left in it is removed before."""
     shutil.rmtree("part", ignore_errors=True, dir_fd=place)
     os.mkdir("part", 0o700, dir_fd=place)
-    staging = os.open("part", _FOLDER, dir_fd=place)
+    staging = os.open("part", opening.FOLDER, dir_fd=place)
     try:
         yield staging
     finally:

@@ -16,14 +16,18 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 from hubwright.content.merge import NOTHING, Found
+from hubwright.machine import opening
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK = 2**20
 _MOST_BELOW = 10_000
 """Entries of a folder that are looked at to know whether all of them were handed out."""
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
+
+
+class Cannot(Exception):
+    """Nothing can be taken or handed out, in words."""
 
 
 class Changed(Exception):
@@ -80,7 +84,7 @@ class Home:
     def _below(self, folder: int, name: str) -> frozenset[str] | None:
         """Return the paths, from the top folder, of all files in a folder."""
         found: set[str] = set()
-        opened = os.open(name, _FOLDER, dir_fd=folder)
+        opened = os.open(name, opening.FOLDER, dir_fd=folder)
         try:
             top = os.readlink(f"/proc/self/fd/{self._folder}")  # noqa: PTH115
             whole = self._collect(opened, os.readlink(f"/proc/self/fd/{opened}")[len(top) + 1 :], found)  # noqa: PTH115
@@ -99,7 +103,7 @@ class Home:
             if not is_folder:
                 found.add(f"{path}/{name}")
                 continue
-            inner = os.open(name, _FOLDER, dir_fd=folder)
+            inner = os.open(name, opening.FOLDER, dir_fd=folder)
             try:
                 if not self._collect(inner, f"{path}/{name}", found, depth + 1):
                     return False
@@ -131,7 +135,7 @@ class Home:
             if make:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o700 if path.startswith(".") else 0o755, dir_fd=folder)
-            inner = os.open(name, _FOLDER, dir_fd=folder)
+            inner = os.open(name, opening.FOLDER, dir_fd=folder)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.EACCES} and not (make and error.errno == errno.EACCES):
                 raise Blocked(path) from error
@@ -198,7 +202,7 @@ class Home:
     def _clear(self, folder: int, name: str) -> None:
         """Remove a folder in which there are only folders, if there is one."""
         try:
-            inner = os.open(name, _FOLDER, dir_fd=folder)
+            inner = os.open(name, opening.FOLDER, dir_fd=folder)
         except OSError:
             return
         try:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from hubwright.content.merge import Original
+from hubwright.machine import opening
 
 FILE, TREE = "version.json", "tree"
 
@@ -58,4 +59,4 @@ def read(folder: int) -> Version:
 
 def open_tree(folder: int) -> int:
     """Return a descriptor of the folder with the files, which the caller closes."""
-    return os.open(TREE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    return os.open(TREE, opening.FOLDER, dir_fd=folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from hubwright.content import originals
 from hubwright.content.originals import FILE, Version
 from hubwright.errors import MachineError, Refused
-from hubwright.machine import locks
+from hubwright.machine import locks, opening
 from hubwright.machine.files import Owner, make_folder, write_atomically
 
 FOLDER = "content"
@@ -106,7 +106,7 @@ class Store:
 @contextmanager
 def opened(folder: Path) -> Iterator[int]:
     """Yield a descriptor of a version's folder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(folder, opening.FOLDER)
     try:
         yield descriptor
     finally:

@@ -23,10 +23,11 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from hubwright.content.home import link_digest
+from hubwright.content.home import Cannot, link_digest
 from hubwright.content.merge import Original
 from hubwright.content.naming import is_plain, leads_out
 from hubwright.errors import printable
+from hubwright.machine import opening
 
 MOST = 100_000
 """Files of one content."""
@@ -35,12 +36,7 @@ RESERVE = 2**30
 LEFT_OUT = frozenset({".git", ".ipynb_checkpoints", "__pycache__"})
 _TRIES = 3
 _BLOCK = 2**20
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class Cannot(Exception):
-    """It cannot be taken, in words."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,10 @@ class Taker:
             folder = os.open(wanted.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for part in wanted.inner.split("/") if wanted.inner else ():
             with self._reading(wanted.inner):
-                folder = os.open(part, _FOLDER, dir_fd=folder)
+                folder = os.open(part, opening.FOLDER, dir_fd=folder)
         if wanted.tree:
             os.chmod(wanted.tree, 0o755)  # noqa: PTH101, S103 (in a folder of root's alone)
-        self._folder(folder, os.open(wanted.tree, _FOLDER) if wanted.tree else None, "")
+        self._folder(folder, os.open(wanted.tree, opening.FOLDER) if wanted.tree else None, "")
 
     def _folder(self, source: int, target: int | None, before: str) -> None:
         with self._reading(before), os.scandir(source) as entries:
@@ -112,7 +108,7 @@ class Taker:
             self.files[path] = Original(link_digest(link), link=link)
         elif stat.S_ISDIR(found.st_mode):
             with self._reading(path):
-                inner = os.open(name, _FOLDER, dir_fd=source)
+                inner = os.open(name, opening.FOLDER, dir_fd=source)
             try:
                 self._inner(inner, target, name, path)
             finally:
@@ -127,7 +123,7 @@ class Taker:
             self._folder(source, None, f"{path}/")
             return
         os.mkdir(name, 0o755, dir_fd=target)
-        made = os.open(name, _FOLDER, dir_fd=target)
+        made = os.open(name, opening.FOLDER, dir_fd=target)
         try:
             self._folder(source, made, f"{path}/")
         finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hubwright.errors import MachineError
+from hubwright.machine import opening
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def make_folder(path: Path, mode: int, owner: Owner | None = None) -> Path:
     except OSError as error:
         raise MachineError(f"Cannot make the folder {path}: {error.strerror}.", remedy=_remedy(error)) from error
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, opening.FOLDER)
     except OSError as error:
         raise MachineError(
             f"{path} is not a folder that can be used: {error.strerror}.", remedy="Move it away, then start again."

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from hubwright.errors import printable
-from hubwright.machine import becoming
+from hubwright.machine import becoming, opening
 from hubwright.machine.disk import be_idle, mounted_below
 
 DEEPEST = 100
@@ -36,7 +36,6 @@ MOST = 5_000_000
 """Entries."""
 _TOLD = 20
 _BLOCK = 2**20
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOUNTED = "is a mount point"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -133,7 +132,7 @@ class Packer:
         if depth >= DEEPEST:
             self._progress.lose(info.name, f"is deeper than {DEEPEST} folders")
             return
-        inner = os.open(name, _FOLDER, dir_fd=folder)
+        inner = os.open(name, opening.FOLDER, dir_fd=folder)
         try:
             info.type = tarfile.DIRTYPE
             self._tar.addfile(info)
@@ -245,7 +244,7 @@ class Unpacker:
         opened = os.dup(self._folder)
         try:
             for part in folders:
-                inner = os.open(part, _FOLDER, dir_fd=opened)
+                inner = os.open(part, opening.FOLDER, dir_fd=opened)
                 os.close(opened)
                 opened = inner
             yield opened, name
@@ -287,10 +286,10 @@ def _empty(top: int, folder: int, depth: int, progress: Progress, mounted: froze
 
 def _empty_folder(top: int, folder: int, name: str, depth: int, progress: Progress, mounted: frozenset[str]) -> None:
     try:
-        inner = os.open(name, _FOLDER, dir_fd=folder)
+        inner = os.open(name, opening.FOLDER, dir_fd=folder)
     except PermissionError:
         os.chmod(name, 0o700, dir_fd=folder)
-        inner = os.open(name, _FOLDER, dir_fd=folder)
+        inner = os.open(name, opening.FOLDER, dir_fd=folder)
     try:
         if os.fstat(inner).st_mode & 0o700 != 0o700:
             os.fchmod(inner, 0o700)
@@ -320,7 +319,7 @@ def main() -> None:
         if what == "create":
             end = os.lseek(1, 0, os.SEEK_CUR) + size
             resource.setrlimit(resource.RLIMIT_FSIZE, (end, end))
-            folder = os.open(home, _FOLDER)
+            folder = os.open(home, opening.FOLDER)
             with (
                 gzip.GzipFile(fileobj=sys.stdout.buffer, mode="wb", compresslevel=3, filename="") as packed,
                 tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
@@ -333,14 +332,14 @@ def main() -> None:
                     progress.add(1, info.size)
                     tar.members = []  # type: ignore[attr-defined]
         elif what == "restore":
-            top = os.open(home, _FOLDER)
+            top = os.open(home, opening.FOLDER)
             os.mkdir(rest[0], 0o700, dir_fd=top)
-            folder = os.open(rest[0], _FOLDER, dir_fd=top)
+            folder = os.open(rest[0], opening.FOLDER, dir_fd=top)
             part: Any = _First(sys.stdin.buffer, int(rest[1]))
             with gzip.GzipFile(fileobj=part) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
                 Unpacker(folder, progress).unpack(tar, size)
         else:
-            empty(os.open(home, _FOLDER), progress)
+            empty(os.open(home, opening.FOLDER), progress)
         progress.tell(done=True)
     except FileExistsError:
         progress.tell(error=f"there is a {rest[0] if rest else 'folder'} in this home already")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubwright.errors import MachineError
-from hubwright.machine import acl
+from hubwright.machine import acl, opening
 from hubwright.machine.files import weak_component
 
 NO_ACL = "its file system keeps no ACLs: what somebody makes there can be changed by the others only with umask 007"
@@ -144,7 +144,7 @@ def _set_lists(descriptor: int, right: Right, folder: Path) -> None:
 
 def _open(folder: Path) -> int:
     try:
-        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(folder, opening.FOLDER)
     except FileNotFoundError:
         raise
     except OSError as error:
