@@ -45,6 +45,8 @@ class Service:
     account: Any = None
     """The ordinary account that starts it; None for root."""
     process: subprocess.Popen[bytes] | None = None
+    slowness: float = SLOWNESS
+    """How much longer waits are for it than on a usual machine."""
     tokens: dict[str, str] = field(default_factory=dict)
     sockets: list[websocket.WebSocket] = field(default_factory=list)
 
@@ -78,7 +80,7 @@ class Service:
             self.command(*words),
             capture_output=True,
             text=True,
-            timeout=90 * SLOWNESS,
+            timeout=90 * self.slowness,
             env=self.env(),
             **self.identity(),
         )
@@ -108,7 +110,7 @@ class Service:
             **self.identity(),
         )
         out.close()
-        deadline = time.monotonic() + wait * SLOWNESS
+        deadline = time.monotonic() + wait * self.slowness
         while self.output().count(_IS_UP) == before or not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise Died(f"hubwright up did not come up:\n{self.output()}\n{self.logs()}")
@@ -117,7 +119,7 @@ class Service:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/hub/login", timeout=5 * SLOWNESS, **_PLAIN).status_code == 200
+            return httpx.get(f"{self.url}/hub/login", timeout=5 * self.slowness, **_PLAIN).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -132,7 +134,7 @@ class Service:
         assert self.process
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(wait * SLOWNESS)
+        return self.process.wait(wait * self.slowness)
 
     def clean(self) -> None:
         """End everything, also what an `up` that was killed left."""
@@ -164,7 +166,9 @@ class Service:
     def api(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
         """Ask the hub's API as the command line does."""
         more.setdefault("headers", self.admin())
-        return httpx.request(method, f"{self.url}/hub/api{path}", json=body, timeout=60 * SLOWNESS, **_PLAIN, **more)
+        return httpx.request(
+            method, f"{self.url}/hub/api{path}", json=body, timeout=60 * self.slowness, **_PLAIN, **more
+        )
 
     def add_user(self, user: str) -> None:
         answer = self.api("POST", f"/users/{user}")
@@ -177,11 +181,11 @@ class Service:
         path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
         answer = self.api("POST", path, {} if body is None else body)
         assert answer.status_code in (201, 202), f"{answer.status_code} {answer.text}\n{self.logs()}"
-        deadline = time.monotonic() + wait * SLOWNESS
+        deadline = time.monotonic() + wait * self.slowness
         while not (model := self.server(user, server)).get("ready"):
             assert model.get("pending"), f"the server did not start: {model}\n{self.logs()}"
             assert time.monotonic() < deadline, f"not ready: {model}\n{self.logs()}"
-            time.sleep(0.02)
+            time.sleep(0.02 * self.slowness)
         return Notebook(self, user, server)
 
     def server(self, user: str, server: str = "") -> dict[str, Any]:
@@ -191,7 +195,7 @@ class Service:
 
     def settle(self, user: str, server: str) -> None:
         """Wait until a hub that has just started has looked at a server it knows."""
-        deadline = time.monotonic() + 30 * SLOWNESS
+        deadline = time.monotonic() + 30 * self.slowness
         while self.server(user, server).get("pending") == "check":
             assert time.monotonic() < deadline, self.logs()
             time.sleep(0.05)
@@ -201,7 +205,7 @@ class Service:
         path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
         answer = self.api("DELETE", path)
         assert answer.status_code in (202, 204), answer.text
-        deadline = time.monotonic() + wait * SLOWNESS
+        deadline = time.monotonic() + wait * self.slowness
         while self.server(user, server):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -216,7 +220,7 @@ class Service:
         from hubwright.errors import NotRunning
         from hubwright.machine import wire
 
-        deadline = time.monotonic() + 30 * SLOWNESS
+        deadline = time.monotonic() + 30 * self.slowness
         while True:
             try:
                 return list(wire.call(self.run / "fork.sock", {"op": "list"})["servers"])
@@ -251,7 +255,7 @@ class Notebook:
             f"{self.service.url}{self.base}{path}",
             json=body,
             headers=headers,
-            timeout=60 * SLOWNESS,
+            timeout=60 * self.service.slowness,
             **_PLAIN,
             **more,
         )
@@ -268,14 +272,14 @@ class Notebook:
     def socket(self, path: str, token: str | None = None) -> websocket.WebSocket:
         url = f"{self.service.url}{self.base}{path}".replace("http", "ws", 1)
         header = [f"Authorization: token {token or self.service.token(self.user)}"]
-        self.service.sockets.append(websocket.create_connection(url, header=header, timeout=60 * SLOWNESS))
+        self.service.sockets.append(websocket.create_connection(url, header=header, timeout=60 * self.service.slowness))
         return self.service.sockets[-1]
 
     def notice(self, cause: Callable[[], object]) -> str:
         """Return what Hubwright tells its pages, in JupyterLab's stream of events, after `cause()`."""
         stream = self.socket("api/events/subscribe")
         cause()
-        deadline = time.monotonic() + 30 * SLOWNESS
+        deadline = time.monotonic() + 30 * self.service.slowness
         while time.monotonic() < deadline:
             event = json.loads(stream.recv())
             if event["schema_id"] == _NOTICE:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.machine import image
-from tests.machine.guest import Guest, fresh
+from tests.machine.guest import Guest, Running, fresh
 from tests.machine.image import Image
 
 
@@ -26,6 +26,12 @@ def machine_image() -> Iterator[Image]:
         pytest.skip(why)
     with image.image() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def running() -> Running:
+    """Gives a machine that begins as an image, for a `with`; whatever happens, nothing of it stays."""
+    return _running
 
 
 @pytest.fixture

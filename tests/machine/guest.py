@@ -11,11 +11,15 @@ It has what the checkout is made of, in the same place as here, and the environm
 from __future__ import annotations
 
 import io
+import os
 import shlex
+import shutil
 import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.machine.image import Image
@@ -46,13 +50,14 @@ class Guest:
         self._shell = Shell(image.key, port(), folder / "ssh")
 
     def start(self) -> None:
-        """Start it from the image's memory, set its clock, and bring this checkout into it."""
+        """Start it from the image's memory and set its clock; bring this checkout into it, unless it was kept with one."""
         self._qemu.start(self._image.state)
         self._qemu.forward(self._shell.port, 22)
         self._shell.await_answer(120)
         self._set_clock()
         self.slowness = max(1.0, float(self.run(f"/usr/bin/python3 -c {shlex.quote(LOOP)}")) / USUAL)
-        self.bring()
+        if not self._image.furnished:
+            self.bring()
 
     def end(self) -> None:
         """End it and all it wrote."""
@@ -160,6 +165,21 @@ class Guest:
             time.sleep(0.5)
         self.code("systemctl is-system-running --wait", 60)
 
+    def keep(self, folder: Path) -> Image:
+        """End it, and keep disk, memory and everything that runs in `folder`: an image that others begin as."""
+        self._shell.close()
+        self._qemu.keep(self.folder / "state")
+        part = folder.with_name(f"{folder.name}.part")
+        for old in (part, folder):
+            shutil.rmtree(old, ignore_errors=True)
+        part.mkdir(mode=0o700, parents=True)
+        for name in ("disk.qcow2", "state"):
+            shutil.move(self.folder / name, part)
+        for path in (self._image.key, *(self._image.folder / name for name in ("vmlinuz", "initrd.img"))):
+            os.link(path, part / path.name)
+        part.rename(folder)
+        return Image(folder, furnished=True)
+
     def save(self, name: str) -> None:
         """Keep disk, memory and everything that runs, for `go_back`."""
         said = self._qemu.tell(f"savevm {name}")
@@ -189,4 +209,7 @@ def fresh(image: Image) -> Guest:
     return Guest(image, Path(tempfile.mkdtemp(prefix="hwt-machine-", dir="/var/tmp")))
 
 
-__all__ = ["Failed", "Guest", "fresh"]
+Running = Callable[[Image], AbstractContextManager[Guest]]
+"""Gives a machine that begins as an image, for a `with`."""
+
+__all__ = ["Failed", "Guest", "Running", "fresh"]

@@ -55,6 +55,8 @@ class Image:
     """The files of a machine that has been booted, and waits."""
 
     folder: Path
+    furnished: bool = False
+    """Whether a checkout is in it: one that a guest was kept as, which is used by this state of the checkout alone."""
 
     @property
     def disk(self) -> Path:
@@ -171,6 +173,8 @@ def _furnish(root: Path, folder: Path) -> None:
     place = root / Path(sys.prefix).relative_to("/")
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(sys.prefix, place, symlinks=True, ignore=shutil.ignore_patterns(*_UNUSED))
+    compiles = [sys.executable, "-m", "compileall", "-q", "-s", str(root), "-x", "/tests/", str(place)]
+    subprocess.run(compiles, stdout=subprocess.DEVNULL, timeout=600)  # what is for another Python fails, and may
 
 
 def _format(root: Path, folder: Path) -> None:

@@ -80,7 +80,7 @@ ELSEWHERE = {
         "unit/hub/pages/test_branding.py",
         "integration/test_templates.py",
         "integration/auth/test_user_command.py",
-        "machine/inside_service.py::test_an_upgrade_keeps_notebooks",
+        "machine/test_installed_service.py::test_an_upgrade_keeps_notebooks",
     ],
 }
 
