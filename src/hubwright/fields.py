@@ -181,6 +181,11 @@ class Site:
         return Path("/opt/hubwright/environments") / instance_of(self.state) if self.privileged else self.state / "envs"
 
     @property
+    def environments_built(self) -> Path:
+        """What engines must know of shared environments to take them elsewhere: which version serves, and for whom."""
+        return self.environments / "built.json"
+
+    @property
     def certificate(self) -> Path:
         """Certificate and key as Caddy reads them; for root and the hub's account only."""
         return self.run / "tls.pem"

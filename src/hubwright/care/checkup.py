@@ -59,7 +59,7 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     yield from _shared_and_shown(loaded, site)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
-    for problem in offering.check(loaded.hub.environments, site):
+    for problem in (*offering.check(loaded.hub.environments, site), *elsewhere(loaded, site)):
         yield loaded.place(problem)
     yield from content.check(loaded, site)
     for problem in (*branding.check(loaded.hub.hub, site, date.today()), *proxy.check(loaded.hub.extra)):
@@ -71,6 +71,12 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     if loaded.hub.people.roster and not site.privileged:
         what = "needs root: without it only one person is served."
         yield Problem(loaded.where("people.roster"), what, "Start the service as root, or leave it out.")
+
+
+def elsewhere(loaded: Loaded, site: Site) -> list[Problem]:
+    """Return which shared environments do not work where the engine runs servers, in an image of a container."""
+    tried = getattr(ENGINES.of(loaded.hub.engine), "check_environments", None)
+    return tried(loaded.hub.engine, loaded.hub.profiles, site) if tried else []
 
 
 def _shared_and_shown(loaded: Loaded, site: Site) -> Iterator[Problem]:

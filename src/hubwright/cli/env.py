@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hubwright.care.checkup import elsewhere
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.cli.showing import size
 from hubwright.cli.telling import tell_error
@@ -215,6 +216,7 @@ def rollback(
     _entry(loaded, name)
     version = building.roll_back(name, site, to)
     Terminal().say(f"{name} is version {version.number} again, of {version.built}.")
+    _offer(loaded, site)
 
 
 @app.command()
@@ -273,7 +275,7 @@ def _build(loaded: Loaded, site: Site, names: list[str]) -> None:
             code = done.exit_code
         else:
             _tell_built(name, done, terminal)
-    offering.offer(loaded.hub.environments, site)
+    _offer(loaded, site)
     if not names:
         terminal.say("Every environment is as hub.yaml says.")
     raise typer.Exit(code)
@@ -290,13 +292,20 @@ def _change(loaded: Loaded, site: Site, name: str, change: Callable[[str], str])
         if building.lock_file(name, site).exists():
             building.write_lock(name, entry, site, terminal.wait)
         _build_one(name, entry, site, terminal)
-    offering.offer(changed.hub.environments, site)
+    _offer(changed, site)
 
 
 def _build_one(name: str, entry: KindConfig, site: Site, terminal: Terminal) -> None:
     version = building.build(name, entry, site, lambda step: terminal.wait(f"{name}: {step}"))
     terminal.wait("")
     _tell_built(name, version, terminal)
+
+
+def _offer(loaded: Loaded, site: Site) -> None:
+    """Offer what hub.yaml names, and say what of it does not work where the engine runs servers."""
+    offering.offer(loaded.hub.environments, site)
+    for problem in elsewhere(loaded, site):
+        Terminal().warn(str(loaded.place(problem)))
 
 
 def _tell_built(name: str, version: Version, terminal: Terminal) -> None:

@@ -31,7 +31,8 @@ own="${{XDG_DATA_HOME:-$HOME/.local/share}}/hubwright/environments/{name}-R-{min
 R_LIBS= R_LIBS_USER=$own R_LIBS_SITE={libraries}
 PATH={path}"$PATH"
 export R_LIBS R_LIBS_USER R_LIBS_SITE PATH
-{variables}exec {program} --no-save --no-restore --no-echo -e 'IRkernel::main()' --args "$@"
+{variables}[ "$1" != --try ] || {{ {there}; exec {program} --no-save --no-restore --no-echo -e 'library(IRkernel)'; }}
+exec {program} --no-save --no-restore --no-echo -e 'IRkernel::main()' --args "$@"
 """
 
 
@@ -119,6 +120,7 @@ def write_kernel(
         path=shlex.quote(f"{program.parent}:") if program.parent != Path("/usr/bin") else "",
         variables=kernelspec.exports(variables or {}),
         program=shlex.quote(str(program)),
+        there=kernelspec.there(program),
     )
     spec = {
         "argv": [str(current / kernelspec.SCRIPT), "{connection_file}"],
@@ -128,4 +130,5 @@ def write_kernel(
     }
     lib = program.parent.parent / "lib" / "R"
     places = [*map(Path, libraries), lib / "site-library", lib / "library"]
-    kernelspec.write(folder, script, spec, [place / KERNEL / "kernelspec" for place in places])
+    pictures = [place / KERNEL / "kernelspec" for place in places]
+    kernelspec.write(folder, script, spec, pictures, [program.parent.parent])

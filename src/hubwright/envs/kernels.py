@@ -26,6 +26,8 @@ OFFERED = "offered.json"
 """What hub.yaml offers now: environment -> display name; written by root."""
 BROKEN = "hubwright_broken"
 """In a kernelspec's metadata: why it cannot start."""
+UNUSABLE = "HUBWRIGHT_UNUSABLE"
+"""The variable that says which versions do not work where this runs: environment -> [its number, why]; as JSON."""
 _FRESH = 5.0
 _MOST = 400
 """How many folders of a home are looked at."""
@@ -105,6 +107,7 @@ def _shared() -> Iterator[Kernel]:
         return
     try:
         offered: dict[str, str] = json.loads((Path(folder) / OFFERED).read_text())
+        unusable: dict[str, list[Any]] = json.loads(os.environ.get(UNUSABLE, "{}"))
     except (OSError, ValueError):
         return
     for name, display in offered.items():
@@ -113,6 +116,9 @@ def _shared() -> Iterator[Kernel]:
         try:
             spec = KernelSpec.from_resource_dir(str(kernel))
             spec.display_name = display
+            number, why = unusable.get(name, (0, ""))
+            if why and kernel.parent.readlink().name == str(number):
+                spec = _broken(display, why)
         except PermissionError:
             continue
         except (OSError, ValueError) as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = "launch"
+_OUTSIDE = "hubwright_outside"
+"""In a kernelspec's metadata: folders that the kernel needs besides the environment's own, where they are named so."""
 
 
 def exports(variables: Mapping[str, str]) -> str:
@@ -16,7 +18,27 @@ def exports(variables: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
 
 
-def write(folder: Path, script: str, spec: dict[str, Any], pictures: Iterable[Path]) -> None:
+def outside(kernel: Path) -> list[str]:
+    """Return the folders that a kernel needs besides its environment's own; none when it does not say."""
+    try:
+        metadata = json.loads((kernel / "kernel.json").read_text()).get("metadata", {})
+    except (OSError, ValueError):
+        return []  # whoever starts it hears why
+    return list(metadata.get(_OUTSIDE, ()))
+
+
+def there(program: str | Path) -> str:
+    """Return shell that ends with a sentence where `program` is not there, as in a container of another image.
+
+    A starting script does that, and then loads the kernel, when it is called with `--try`.
+    """
+    sentence = shlex.quote(f"there is no {program}")
+    return f"[ -x {shlex.quote(str(program))} ] || {{ echo {sentence} >&2; exit 1; }}"
+
+
+def write(
+    folder: Path, script: str, spec: dict[str, Any], pictures: Iterable[Path], outside: Iterable[Path] = ()
+) -> None:
     """Write the kernel that starts `script` into `folder`, which must not exist; everybody may read and run it.
 
     Args:
@@ -24,7 +46,9 @@ def write(folder: Path, script: str, spec: dict[str, Any], pictures: Iterable[Pa
         script: what a shell runs.
         spec: what goes into `kernel.json`.
         pictures: folders with `logo-*`, the first that has some counts.
+        outside: folders that the kernel needs besides the environment's own.
     """
+    spec = {**spec, "metadata": {**spec.get("metadata", {}), _OUTSIDE: sorted({*map(str, outside)})}}
     folder.mkdir(mode=0o755)
     (folder / SCRIPT).write_text(script)
     (folder / "kernel.json").write_text(json.dumps(spec, indent=1))

@@ -5,16 +5,23 @@ from __future__ import annotations
 import grp
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from hubwright.envs import DEFAULT, environment_of, forked, is_built
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
+
+from hubwright.envs import DEFAULT, environment_of, forked, is_built, kernelspec
 from hubwright.envs.access import groups_of, let_in
 from hubwright.envs.building import source, versions_of
 from hubwright.envs.kernels import OFFERED
+from hubwright.envs.versions import CURRENT
 from hubwright.errors import HubwrightError, Problem
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
 from hubwright.machine.files import write_atomically
+
+_ITS_OWN = {"/", "/usr", "/usr/local", "/bin", "/etc", "/home", "/lib", "/opt", "/root", "/run", "/srv", "/var"}
+"""What every machine and image has of its own, so that none can be given another's."""
 
 
 def offer(environments: Mapping[str, Any], site: Site) -> None:
@@ -31,6 +38,25 @@ def offer(environments: Mapping[str, Any], site: Site) -> None:
     if built or (site.environments / OFFERED).exists():
         shown = {name: config.display or ("Python 3" if name == DEFAULT else name) for name, config in built.items()}
         write_atomically(site.environments / OFFERED, json.dumps(shown, indent=1), 0o644)
+        told = {name: found for name, text in shown.items() if (found := _served(name, text, built[name], site))}
+        write_atomically(site.environments_built, json.dumps(told, indent=1), 0o644)
+
+
+def _served(name: str, display: str, config: KindConfig, site: Site) -> dict[str, Any] | None:
+    """Return what an engine must know of an environment to take it elsewhere; None when it was never built."""
+    versions = versions_of(name, site)
+    if (current := versions.current()) is None:
+        return None
+    outside = kernelspec.outside(versions.folder / CURRENT / "kernel")
+    groups = groups_of(config) if site.privileged else None
+    return {
+        "called": NATIVE_KERNEL_NAME if name == DEFAULT else name,
+        "display": display,
+        "version": current.number,
+        "built": current.built,
+        "groups": None if groups is None else [grp.getgrnam(group).gr_gid for group in groups],
+        "folders": [one for one in outside if not Path(one).is_relative_to(site.environments) and one not in _ITS_OWN],
+    }
 
 
 def check(environments: Mapping[str, Any], site: Site) -> Iterator[Problem]:

@@ -68,7 +68,8 @@ else # a home that is full or cannot be written to
 fi
 HUBWRIGHT_SHARED=$shared/lib/python{minor}/site-packages
 export VIRTUAL_ENV PATH HUBWRIGHT_SHARED
-{variables}[ "$1" != --tell ] || {{ printf '%s\\0' "$python"; exec env -0; }} # for a kernel that is forked
+{variables}[ "$1" != --try ] || {{ {there}; exec "$python" -c 'import ipykernel_launcher'; }}
+[ "$1" != --tell ] || {{ printf '%s\\0' "$python"; exec env -0; }} # for a kernel that is forked
 exec "$python" -m ipykernel_launcher "$@"
 """
 _BRIDGE = (
@@ -84,6 +85,8 @@ class Interpreter:
     minor: str
     base: str
     """The program that it is a virtual environment of, or itself."""
+    home: Path
+    """The folder that this program and its library are in."""
     packages: Mapping[str, str]
 
 
@@ -100,7 +103,7 @@ def ask(python: Path, where: str) -> Interpreter:
             where=where,
             remedy=f"Install it there: {python} -m pip install ipykernel.",
         )
-    return Interpreter(told["version"], told["minor"], told["base"], told["packages"])
+    return Interpreter(told["version"], told["minor"], told["base"], Path(told["home"]), told["packages"])
 
 
 def modules_of(python: Path, packages: Sequence[str], where: str = "") -> list[str]:
@@ -162,6 +165,7 @@ def write_kernel(
         minor=found.minor,
         shared=shlex.quote(str(prefix)),
         base=shlex.quote(found.base),
+        there=kernelspec.there(found.base),
         bridge=shlex.quote(_BRIDGE.format(fallback=str(fallback / site_packages))),
         home=shlex.quote(f"home = {Path(found.base).parent}"),
         version=shlex.quote(f"version = {found.version}"),
@@ -174,4 +178,4 @@ def write_kernel(
         "interrupt_mode": "signal",
         "metadata": {"debugger": True, "hubwright_environment": name},
     }
-    kernelspec.write(folder, script, spec, [Path(RESOURCES)])
+    kernelspec.write(folder, script, spec, [Path(RESOURCES)], (prefix, found.home))

@@ -297,12 +297,13 @@ def count_oom_kills(file: Path) -> int:
     return _keyed(file, "oom_kill")
 
 
-def find(base: str, mountinfo: str | None = None) -> Hierarchy:
+def find(base: str, mountinfo: str | None = None, *, to_read: bool = False) -> Hierarchy:
     """Return where this machine keeps control groups that can be written; in a container they often cannot.
 
     Args:
         base: the folder below each mount that groups are made in, `hubwright-1a2b3c4d`.
         mountinfo: the text of /proc/self/mountinfo, see proc(5).
+        to_read: whether those will do that can only be read.
     """
     text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
     unified: Path | None = None
@@ -311,7 +312,7 @@ def find(base: str, mountinfo: str | None = None) -> Hierarchy:
         left, _, right = line.partition(" - ")
         kind, _, options = right.split(" ", 2)
         mount = Path(left.split()[4])
-        if "ro" in left.split()[5].split(","):
+        if "ro" in left.split()[5].split(",") and not to_read:
             continue
         if kind == "cgroup2":
             unified = mount

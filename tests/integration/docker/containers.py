@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from tests.integration.docker.daemon import Dockerd
 from tests.running import Service
 
-from hubwright.engines.docker import cap
+import hubwright
+from hubwright.engines.docker import cap, enter
 from hubwright.engines.docker.container import name_of
 from hubwright.fields import instance_of, server_key
 from hubwright.machine import cgroups
+
+
+def lend_start(folder: Path) -> list[str]:
+    """Put Hubwright into a folder, as our image holds it; return the command with which that image starts servers."""
+    source = Path(hubwright.__file__).parent
+    shutil.copytree(source, folder / "hubwright", ignore=shutil.ignore_patterns("__pycache__"))
+    entry = folder / "hubwright" / Path(enter.__file__).relative_to(source)
+    start = (
+        f"import runpy, sys; sys.path.insert(1, {str(folder)!r}); runpy.run_path({str(entry)!r}, run_name='__main__')"
+    )
+    return [sys.executable, "-c", start, enter.COMMAND]
 
 
 def inspected(dockerd: Dockerd, service: Service, user: str, server: str = "") -> dict[str, Any]:

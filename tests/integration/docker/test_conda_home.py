@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,36 +15,27 @@ from pathlib import Path
 import pytest
 from tests import conda_home
 from tests.conftest import Account
-from tests.integration.docker.daemon import FOLDERS
+from tests.integration.docker.containers import group, lend_start
+from tests.integration.docker.daemon import FOLDERS, Dockerd
 from tests.running import Notebook, Service
-
-import hubwright
-from hubwright.engines.docker import enter
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Path]:
-    """A folder of root's with a channel, and with Hubwright, as our image holds it."""
+    """A folder of root's with a channel."""
     folder = Path(tempfile.mkdtemp(prefix="hwt-conda-", dir="/var/lib"))
     folder.chmod(0o755)
     conda_home.channel(folder / "channel")
-    source = Path(hubwright.__file__).parent
-    shutil.copytree(source, folder / "hubwright", ignore=shutil.ignore_patterns("__pycache__"))
     yield folder
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
 def running(docker_service: Callable[..., Service], shared: Path) -> Service:
-    entry = shared / "hubwright" / Path(enter.__file__).relative_to(Path(hubwright.__file__).parent)
-    start = (
-        f"import runpy, sys; sys.path.insert(1, {str(shared)!r}); runpy.run_path({str(entry)!r}, run_name='__main__')"
-    )
-    command = [sys.executable, "-c", start, "jupyterhub-singleuser"]
     volumes = [*FOLDERS, {"source": str(shared), "target": str(shared)}]
-    return docker_service(command=command, volumes=volumes, memory="700M").up()
+    return docker_service(command=lend_start(shared), volumes=volumes, memory="700M").up()
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +56,16 @@ def notebook(running: Service, ada: Account, prefix: Path) -> Notebook:
 def test_what_our_image_starts_forks_the_kernels_of_its_own_python(notebook: Notebook) -> None:
     code = "import json, os; print(json.dumps(open(f'/proc/{os.getppid()}/cmdline').read().split('\\0')[0]))"
     assert notebook.kernel().value(code) == "kernel-agent"
+
+
+def test_the_page_shows_the_limit_and_what_the_kernel_counts_against_it(
+    notebook: Notebook, running: Service, dockerd: Dockerd, ada: Account
+) -> None:
+    """pharma-docker, row 6."""
+    told = notebook.ask("GET", "api/metrics/v1").json()
+    assert told["limits"]["memory"]["rss"] == 700 * 2**20
+    assert told["rss"] == pytest.approx(group(dockerd, running, ada.name).usage().memory, rel=0.3)
+    assert told["rss"] > 20 * 2**20
 
 
 def test_its_python_is_the_same_inside_and_outside(notebook: Notebook, ada: Account, prefix: Path) -> None:

@@ -44,8 +44,13 @@ def running(docker_service: Callable[..., Service], shared: Path) -> Iterator[Se
         {"source": str(shared), "target": "/shared", "writable": True},
         {"source": str(shared), "target": "/looked-at"},
     ]
-    patient = {"extra": {"ContainerSpawner": {"stop_grace": 40}}}
-    yield docker_service(patient, volumes=volumes, memory="700M", cpu=2).up()
+    (shared / "course").mkdir()
+    (shared / "course/lesson.txt").write_text("one")
+    more = {
+        "extra": {"ContainerSpawner": {"stop_grace": 40}},
+        "content": {"course": {"folder": str(shared / "course")}},
+    }
+    yield docker_service(more, volumes=volumes, memory="700M", cpu=2).up()
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +82,15 @@ def test_the_home_has_the_same_path_inside_as_outside(kernel, ada) -> None:
     assert kernel.value("import json, os; print(json.dumps([os.getcwd(), os.environ['HOME']]))") == [str(ada.home)] * 2
     made = ada.home / "from-inside.txt"
     assert made.read_text() == "hello" and made.stat().st_uid == ada.uid
+
+
+def test_contents_are_there_at_the_start_and_a_push_reaches_a_running_container(running, kernel, ada, shared) -> None:
+    """The home is on the machine, so one push serves both engines."""
+    read = "print(open('course/lesson.txt').read())"
+    assert kernel.run(read).strip() == "one"
+    (shared / "course/lesson.txt").write_text("two")
+    running.cli("content", "push", "--user", ada.name)
+    assert kernel.run(read).strip() == "two"
 
 
 def test_an_environment_and_its_kernel_in_the_home_work(notebook, ada) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jupyter_client.kernelspec import NoSuchKernel
 
-from hubwright.envs.kernels import BROKEN, FOLDER, OFFERED, KernelSpecs, own
+from hubwright.envs.kernels import BROKEN, FOLDER, OFFERED, UNUSABLE, KernelSpecs, own
 
 
 @pytest.fixture
@@ -75,6 +75,21 @@ def test_what_is_not_built_is_shown_with_the_reason(home, tmp_path):
     offer(tmp_path, science="Science")
     assert shown()["science"] == "Science: broken, it is not built yet"
     assert KernelSpecs().get_kernel_spec("science").metadata[BROKEN] == "it is not built yet"
+
+
+def test_a_version_that_does_not_work_here_says_so_until_another_takes_its_place(home, tmp_path, monkeypatch):
+    offer(tmp_path, science="Science")
+    build(tmp_path, "science")
+    versions, current = tmp_path / "shared/science/versions", tmp_path / "shared/science/current"
+    versions.mkdir()
+    current.rename(versions / "3")
+    current.symlink_to("versions/3")
+    monkeypatch.setenv(UNUSABLE, json.dumps({"science": [3, "there is no /usr/bin/python3.13"]}))
+    assert shown()["science"] == "Science: broken, there is no /usr/bin/python3.13"
+    current.unlink()
+    (versions / "3").rename(versions / "4")
+    current.symlink_to("versions/4")
+    assert shown()["science"] == "Science"
 
 
 def test_a_registered_kernel_whose_program_is_gone_says_so(home):

@@ -65,7 +65,9 @@ def test_no_limit_needs_no_controller() -> None:
 def test_what_is_mounted_read_only_is_not_there(tmp_path: Path) -> None:
     """As in a container: then no limit can be enforced."""
     mountinfo = f"30 23 0:26 / {tmp_path} ro,nosuid shared:4 - cgroup2 cgroup2 rw\n"
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
     assert cgroups.find("x", mountinfo).missing(Limits(cpu=1))
+    assert not cgroups.find("x", mountinfo, to_read=True).missing(Limits(cpu=1))
 
 
 @pytest.mark.root

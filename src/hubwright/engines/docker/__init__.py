@@ -69,6 +69,15 @@ def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Probl
     return found
 
 
+def check_environments(config: Config, profiles: Profiles | None, site: Site) -> list[Problem]:
+    """Return which shared environments do not work in which images, as far as both are here."""
+    try:
+        from hubwright.engines.docker import environments, ground
+    except ImportError:
+        return []  # `check` says it
+    return environments.problems(config, ground.wanted(config, profiles), site)
+
+
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     config.configure_hub("hubwright.engines.docker.spawner.ContainerSpawner", c)

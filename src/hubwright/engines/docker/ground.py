@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hubwright.engines.docker import cap, container, daemon, images, place, sources
+from hubwright.engines.docker import cap, container, daemon, environments, images, place, sources
 from hubwright.engines.docker.config import Config
 from hubwright.errors import HubwrightError, NotRunning
 from hubwright.fields import Site, instance_of
@@ -57,6 +57,8 @@ def prepare(
             have(config, site, name, wait)
         except HubwrightError as error:
             say(str(error))
+    for problem in environments.problems(config, wanted(config, profiles), site):
+        say(str(problem))
     wait("")
 
 

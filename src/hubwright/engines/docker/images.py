@@ -8,7 +8,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Image:
     group: str
     shell: str
     """A shell that is there."""
+    jupyter_path: str = ""
+    """What it says of the folders in which Jupyter's data are."""
 
 
 @dataclass
@@ -180,7 +182,9 @@ def look_into(
         with suppress(OSError, ValueError, TypeError):
             return Image(**json.loads(file.read_bytes()))
     check_architecture(socket, image, found)
-    facts = _probe(socket, image, str(found["Id"]), seen)
+    told = [line.partition("=") for line in (found.get("Config") or {}).get("Env") or ()]
+    path = next((value for name, _, value in told if name == "JUPYTER_PATH"), "")
+    facts = replace(_probe(socket, image, str(found["Id"]), seen), jupyter_path=path)
     if file:
         write_atomically(file, json.dumps(asdict(facts)), 0o644, durable=False)
     return facts

@@ -4,6 +4,7 @@
       c/                    seen in the container as /run/hubwright-server; its socket is made in it, at the start
       http.sock             that socket, moved out of the user's reach
       passwd, group         the container's account files
+      jupyter/              seen in the container as /run/hubwright-kernels: those of shared environments
 
 A user who could replace the socket by a link would lead the proxy, with its rights, to any socket of the machine.
 """
@@ -15,6 +16,7 @@ import os
 import secrets
 import shutil
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +49,26 @@ class Place:
         """Where hub and Caddy find the server."""
         return self.root / "http.sock"
 
-    def make(self, passwd: str, group: str) -> None:
-        """Make it anew, with the account files of this start."""
+    @property
+    def jupyter(self) -> Path:
+        """Data for Jupyter: the kernels of shared environments."""
+        return self.root / "jupyter"
+
+    def make(self, passwd: str, group: str, kernels: Iterable[tuple[str, str | dict[str, object]]] = ()) -> None:
+        """Make it anew, with the account files of this start, and kernels: where each is, or its kernelspec."""
         self.remove()
         self.root.mkdir(mode=0o700)
         self.inside.mkdir()
         self.inside.chmod(0o733)
         for name, text in (("passwd", passwd), ("group", group)):
             write_atomically(self.root / name, text, 0o644, durable=False)
+        there = make_folder(make_folder(self.jupyter, 0o755) / "kernels", 0o755)
+        for called, what in kernels:
+            if isinstance(what, str):
+                (there / called).symlink_to(what)
+            else:
+                spec = make_folder(there / called, 0o755) / "kernel.json"
+                write_atomically(spec, json.dumps(what), 0o644, durable=False)
 
     def record(self, user: str, server: str, container: str, parent: str) -> None:
         """Write down whose container it is, for whoever counts what servers take."""

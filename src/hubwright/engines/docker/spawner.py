@@ -14,7 +14,7 @@ import dockerspawner
 from jupyterhub.spawner import SpawnException
 from traitlets import Dict, Float, Unicode, default
 
-from hubwright.engines.docker import cap, container, daemon, disk, gpus, images, sources, user, watching
+from hubwright.engines.docker import cap, container, daemon, disk, environments, gpus, images, sources, user, watching
 from hubwright.engines.docker.config import Config
 from hubwright.engines.docker.diagnosis import hub_reached, in_words
 from hubwright.engines.docker.place import Place, hub_folder
@@ -149,8 +149,10 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         place = Place.of(site, self.key)
         above = cap.parent(instance_of(site.state), await self._run(cap.driver, settings.socket))
         passwd, group = user.passwd_file(person, image.passwd, image.shell), user.group_file(person, image.group)
-        await self._run(place.make, passwd, group)
-        wanted = self._container(grant, settings, person, volumes, image, place, above)
+        seen = await self._environments(settings, site, image)
+        kernels = environments.kernels(seen, site, (person.gid, *person.others))
+        await self._run(place.make, passwd, group, list(kernels))
+        wanted = self._container(grant, settings, person, volumes, image, place, above, seen)
         made = await self.docker("create_container_from_config", wanted.as_api(), wanted.name, patience=daemon.PATIENT)
         self.object_id = made["Id"]
         self.tell(60, f"Starting your container{_size(grant)}.")
@@ -182,6 +184,14 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         self.tell(45, f"Looking into the image {name}.")
         return await self._run(images.look_into, socket, name, found, site.run / "images", shared)
 
+    async def _environments(self, settings: Config, site: Site, image: images.Image) -> environments.Seen:
+        """Return what the container sees of the shared environments; none, rather than no server, when Docker fails."""
+        try:
+            return await self._run(environments.see, settings, image.id, site, site.run / "images")
+        except HubwrightError as error:
+            self.log.warning("%s starts without the shared environments: %s", self._log_name, error)
+            return environments.Seen()
+
     def _container(
         self,
         grant: Grant,
@@ -191,13 +201,16 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         image: images.Image,
         place: Place,
         above: str,
+        seen: environments.Seen,
     ) -> container.Container:
         site = self.site
         instance = instance_of(site.state)
         handed = gpus.handed(grant.gpus)
         whole = cap.most(settings.cap, self.section) if site.privileged else Amount()
+        env = self.get_env()
         env = {
-            **self.get_env(),
+            **env,
+            **environments.variables(seen, site, env.get("JUPYTER_PATH", image.jupyter_path)),
             "HOME": person.home,
             "USER": person.name,
             "LOGNAME": person.name,
@@ -219,6 +232,8 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             mounts=(
                 container.Mount(person.source, person.home, True),
                 *volumes,
+                *environments.beside(volumes, seen.mounts),
+                container.Mount(str(place.jupyter), environments.KERNELS),
                 container.Mount(str(place.inside), container.PLACE, True),
                 container.Mount(str(hub_folder(site)), str(site.api_socket.parent)),
                 container.Mount(str(place.root / "passwd"), "/etc/passwd"),

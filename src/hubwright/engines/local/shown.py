@@ -71,7 +71,7 @@ def own_group(oom_file: str | None) -> cgroups.Group | None:
     """Return the group of this server, which is where the kernel counts its ended processes; None without one."""
     if not oom_file:
         return None
-    hierarchy = cgroups.find("")
+    hierarchy = cgroups.find("", to_read=True)
     memory = hierarchy.mounts.get("memory")
     folder = Path(oom_file).parent
     if memory is None or not folder.is_relative_to(memory):

@@ -20,6 +20,7 @@ export JULIA_DEPOT_PATH JULIA_LOAD_PATH
 """
 _KERNEL = """#!/bin/sh
 # Starts a kernel of the environment {name}, always of this version: a newer one takes the place of the link only.
+[ "$1" != --try ] || {{ {there}; exec {julia} -e 'import IJulia'; }}
 exec {julia} -i --color=yes --project=@. -e {start} "$@"
 """
 _START = (
@@ -73,7 +74,8 @@ def write(place: Place, display: str) -> None:
         )
     )
     place.julia.chmod(0o755)
-    script = _KERNEL.format(name=place.name, julia=shlex.quote(str(place.julia)), start=shlex.quote(_START))
+    words = {"julia": shlex.quote(str(place.julia)), "start": shlex.quote(_START)}
+    script = _KERNEL.format(name=place.name, there=kernelspec.there(place.program), **words)
     current = place.folder.parent.parent / "current" / "kernel"
     spec = {
         "argv": [str(current / kernelspec.SCRIPT), "{connection_file}"],
@@ -82,4 +84,4 @@ def write(place: Place, display: str) -> None:
         "interrupt_mode": "signal",
     }
     pictures = [*place.depot.glob("packages/IJulia/*/deps"), place.folder / "folders" / "IJulia" / "deps"]
-    kernelspec.write(place.folder / "kernel", script, spec, pictures)
+    kernelspec.write(place.folder / "kernel", script, spec, pictures, [place.program.parent.parent])

@@ -55,7 +55,7 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     prefix = wanted.folder / "prefix"
     where = f"environments.{wanted.name}"
     run = _Uv(config, wanted.site, wanted.cache, where, tell)
-    run("venv", "--python", config.python or sys.executable, "--prompt", wanted.name, str(prefix))
+    run("venv", *_python(config), "--prompt", wanted.name, str(prefix))
     listed = wanted.folder / _FILE
     listed.touch(mode=0o600)  # it may hold the password of an index
     listed.write_text(wanted.lock or _listed(config, wanted.site))
@@ -80,10 +80,14 @@ def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "requirements.in"
         listed.write_text(_listed(config, site))
-        version = ["--python", config.python or sys.executable]
-        return run(
-            "pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", *version, *run.flags, str(listed)
-        )
+        words = ["--generate-hashes", "--no-header", "--no-annotate", *_python(config), *run.flags]
+        return run("pip", "compile", *words, str(listed))
+
+
+def _python(config: Config) -> list[str]:
+    if config.managed:
+        return ["--managed-python", "--python", config.python or "{}.{}".format(*sys.version_info[:2])]
+    return ["--python", config.python or sys.executable]
 
 
 def _listed(config: Config, site: Site) -> str:

@@ -32,6 +32,11 @@ class Config(SharedPython):
         "A version that is not installed is fetched.",
         examples=["3.12"],
     )
+    managed: bool = Field(
+        default=False,
+        description="Whether the Python is one that uv fetches, also where the machine has that version: it lies with "
+        "the environments, so that containers have it, whatever their image.",
+    )
     packages: tuple[Annotated[str, AfterValidator(_check_package)], ...] = Field(
         default=(), max_length=500, description="What is installed, as pip takes it.", examples=[["numpy", "pandas>=2"]]
     )
@@ -70,4 +75,6 @@ class Config(SharedPython):
     def _has_packages(self) -> Self:
         if not self.packages and self.requirements is None:
             raise ValueError("must name `packages`, or a file of them in `requirements`.")
+        if self.managed and (self.python or "").startswith("/"):
+            raise ValueError("has `managed`, so that uv fetches its Python: name a version in `python`, and no path.")
         return self
