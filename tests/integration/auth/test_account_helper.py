@@ -18,7 +18,7 @@ from tests.conftest import remove_account, wait_until
 from hubwright.errors import NotRunning
 from hubwright.machine import sudoers
 from hubwright.machine.policy import find_account, group_names
-from hubwright.people.account_helper import MADE
+from hubwright.people.children import MADE
 
 pytestmark = pytest.mark.root
 
@@ -383,7 +383,7 @@ def freeze():
 def test_a_child_that_cannot_be_killed_holds_nobody_up(helper, account, freeze):
     ada = account()
     helper.stop()
-    script = "from hubwright.people import account_helper as h; h.DEADLINE = 3.0; h.main()"
+    script = "from hubwright.people import account_helper, children; children.DEADLINE = 3.0; account_helper.main()"
     environment = {"PATH": os.environ["PATH"], "HUBWRIGHT_SITE": str(helper.site), "LANG": "C.UTF-8", "HOME": "/root"}
     helper.log.unlink()
     with helper.log.open("ab") as log:
