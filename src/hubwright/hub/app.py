@@ -8,6 +8,7 @@ from __future__ import annotations
 from jupyterhub.app import JupyterHub
 from traitlets import Dict
 
+from hubwright.classes.rights import CUSTOM
 from hubwright.hub import ahead
 from hubwright.hub.classes import handlers as classes
 from hubwright.hub.classes.teaching import SETTING, Teaching
@@ -27,6 +28,11 @@ class Application(JupyterHub):
         super().init_db()
         if not self.template_vars.get("sharing"):
             end_all(self.db, self.log)
+
+    async def init_role_creation(self) -> None:
+        """Load roles and scopes; ours is known in every hub, since a token that names an unknown one fails."""
+        self.custom_scopes = CUSTOM | self.custom_scopes  # type: ignore[has-type]
+        await super().init_role_creation()
 
     def init_tornado_settings(self) -> None:
         """Add the classes, and what pages are told of them."""

@@ -9,6 +9,7 @@ from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import listed, of_kind, ways_of
+from hubwright.classes.rights import role
 from hubwright.config.model import Hub
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
@@ -145,6 +146,7 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
     if hub.idle.stop_after:
         services.append({"name": CULLER_SERVICE, "command": _culler(hub, site)})
         roles.append({"name": CULLER_SERVICE, "scopes": list(_CULLER_SCOPES), "services": [CULLER_SERVICE]})
+    roles += [role(name, one) for name, one in hub.classes.items()]
     settings: dict[str, Any] = {
         "bind_url": f"http://{f'[{host}]' if ':' in host else host}:{port}{site.base_url}",
         "hub_bind_url": unix_url(site.hub_socket, f"{site.base_url}hub/"),

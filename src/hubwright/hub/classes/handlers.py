@@ -1,5 +1,7 @@
 """The pages and the API of classes. A teacher sees and does here what concerns his classes, and is no admin elsewhere.
 
+Who may is said by JupyterHub's scopes (`hubwright.classes.rights`): by the caller's roles, and the limits of his token.
+
     GET    /hub/api/hubwright/classes/NAME             everybody in it, and what of theirs runs; see `view.view`
     POST   /hub/api/hubwright/classes/NAME/start       {"users": [...]}, or all; 202, a few start at a time
     POST   /hub/api/hubwright/classes/NAME/stop        {"users": [...], "server": "name"}, or the default one
@@ -7,8 +9,9 @@
     DELETE /hub/api/hubwright/classes/NAME/messages/ID 204
     GET    /hub/api/hubwright/messages                 what the caller's own classes are told now
 
-The caller must be its teacher, or an admin (else 403, also where there is no such class), by a session or a token that
-may do all he may: the token of his notebook server may not, nor what runs there.
+For a class one needs `custom:hubwright:classes!group=NAME`, or `admin:servers` (else 403, also where there is no such
+class); to start and stop, `start:servers` and `delete:servers` of whom it is about, too. The token of a teacher's
+notebook server has none of it, nor has what runs there.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers import BaseHandler
 from tornado.web import HTTPError, authenticated
 
+from hubwright.classes.rights import looks_after
 from hubwright.hub.classes.teaching import SETTING, Teaching
 from hubwright.hub.classes.view import listed, view
 from hubwright.hub.usage import Asking
@@ -31,23 +35,29 @@ LONGEST = 140
 _MINUTES = 7 * 24 * 60
 
 
-class _Class(Asking):
-    """Something about one class, for who teaches it."""
+class _Taught(BaseHandler):
+    """Something for teachers."""
 
     @property
     def teaching(self) -> Teaching:
         return self.settings[SETTING]
 
+    async def prepare(self) -> None:
+        """Have the roles in step before it is asked who the caller is: a teacher may come for the first time."""
+        self.teaching.roles.renew()
+        await super().prepare()
+
     def check(self, name: str) -> str:
         """Return the class's name, if the caller may look after it; else 403."""
-        caller = self.current_user
-        if caller is None or isinstance(caller, orm.Service):
+        if self.current_user is None:
             raise HTTPError(403, "Log in first.")
-        if name not in self.teaching.rolls.taught_by(caller):
-            raise HTTPError(403, "You teach no class of this name.")
-        if not self.has_scope(f"servers!user={caller.name}"):
-            raise HTTPError(403, "This token may not look after a class.")
+        if name not in self.teaching.rolls.sections or not looks_after(self.has_scope, name):
+            raise HTTPError(403, "You, or this token, may look after no class of this name.")
         return name
+
+
+class _Class(_Taught, Asking):
+    """Something about one class."""
 
     def body(self) -> dict[str, Any]:
         """Return what was sent."""
@@ -56,12 +66,14 @@ class _Class(Asking):
             raise HTTPError(400, "Send an object.")
         return found
 
-    def wanted(self, name: str) -> list[str]:
-        """Return whom a request is about: some of the class, or all."""
+    def wanted(self, name: str, scope: str) -> list[str]:
+        """Return whom a request is about, some of the class or all; 403 unless the caller has a scope for each."""
         everybody = self.teaching.rolls.members(name)
         found = self.body().get("users", everybody)
         if not isinstance(found, list) or not {str(one) for one in found} <= {*everybody}:
             raise HTTPError(400, "Not all of them are in this class.")
+        if not all(self.has_scope(f"{scope}!user={user}") for user in found):
+            raise HTTPError(403, f"You, or this token, may not do so: it needs {scope} for each of them.")
         return found
 
 
@@ -98,7 +110,7 @@ class StartHandler(_Class):
     async def post(self, name: str) -> None:
         """Begin; what runs already stays."""
         teaching, name = self.teaching, self.check(name)
-        teaching.rounds.start(name, self.wanted(name))
+        teaching.rounds.start(name, self.wanted(name, "start:servers"))
         self.set_status(202)
 
 
@@ -109,7 +121,7 @@ class StopHandler(_Class):
         """Begin."""
         teaching, name = self.teaching, self.check(name)
         server = self.body().get("server", "")
-        for user in self.wanted(name):
+        for user in self.wanted(name, "delete:servers"):
             teaching.rounds.stop(user, str(server))
         self.set_status(202)
 
@@ -158,33 +170,28 @@ class OwnMessagesHandler(APIHandler):
         self.finish(json.dumps(told))
 
 
-class ClassesPage(BaseHandler):
+class ClassesPage(_Taught):
     """`/classes`: the classes that somebody teaches; the only one at once."""
 
     @authenticated
     async def get(self) -> None:
         """Show them."""
-        teaching: Teaching = self.settings[SETTING]
-        if not (names := teaching.rolls.taught_by(self.current_user)):
+        if not (names := self.teaching.roles.within(self.has_scope)):
             raise HTTPError(403, "You teach no class here.")
         if len(names) == 1:
             self.redirect(f"{self.hub.base_url}classes/{names[0]}")
             return
-        self.finish(await self.render_template("classes.html", classes=listed(teaching, names, time.time())))
+        self.finish(await self.render_template("classes.html", classes=listed(self.teaching, names, time.time())))
 
 
-class ClassPage(BaseHandler):
+class ClassPage(_Taught):
     """`/classes/NAME`: one class."""
 
     @authenticated
     async def get(self, name: str) -> None:
         """Show the page; what is on it comes from the API, which asks again who may see it."""
-        teaching: Teaching = self.settings[SETTING]
-        if name not in teaching.rolls.taught_by(self.current_user):
-            raise HTTPError(403, "You teach no class of this name.")
-        html = await self.render_template(
-            "class.html", which=name, title=teaching.rolls.title(name), longest=LONGEST, class_messages=[]
-        )
+        title = self.teaching.rolls.title(self.check(name))
+        html = await self.render_template("class.html", which=name, title=title, longest=LONGEST, class_messages=[])
         self.finish(html)
 
 

@@ -1,4 +1,4 @@
-"""Who is in a class and who teaches it: by hub.yaml, the hub's groups, and Unix groups where they count."""
+"""Who is in a class: by hub.yaml, the hub's groups, and Unix groups where they count."""
 
 from __future__ import annotations
 
@@ -41,17 +41,15 @@ class Rolls:
         """Return who is in a class, in the order of their names."""
         section = self.sections[name]
         found = {*section.users}
+        found |= self.of_unix(section)
         for group in section.groups:
-            found |= self._unix.get(group, frozenset())
             if (known := orm.Group.find(self._app.db, group)) is not None:
                 found |= {user.name for user in known.users}
-        return sorted(found)
+        return sorted(found - {*self._app.teams})
 
-    def taught_by(self, user: Any) -> list[str]:
-        """Return the classes that somebody may look after: an admin all, a teacher his."""
-        if user is None:
-            return []
-        return [name for name, one in self.sections.items() if user.admin or user.name in one.teachers]
+    def of_unix(self, section: Class) -> frozenset[str]:
+        """Return the members of a class's Unix groups, where those count."""
+        return frozenset[str]().union(*(self._unix.get(group, frozenset()) for group in section.groups))
 
     def around(self, user: Any) -> list[str]:
         """Return the classes that somebody is in or teaches."""

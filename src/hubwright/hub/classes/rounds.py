@@ -18,6 +18,7 @@ from tornado.httputil import HTTPServerRequest
 
 from hubwright.errors import HubwrightError, Refused
 from hubwright.hub.classes.book import Book, Round
+from hubwright.hub.classes.roles import Roles
 from hubwright.hub.classes.rolls import Rolls
 from hubwright.hub.pages import failures
 
@@ -33,8 +34,8 @@ _KEPT = 86400.0
 class Rounds:
     """What a hub does for its classes."""
 
-    def __init__(self, app: Any, rolls: Rolls, book: Book) -> None:
-        self._app, self._rolls, self._book = app, rolls, book
+    def __init__(self, app: Any, rolls: Rolls, roles: Roles, book: Book) -> None:
+        self._app, self._rolls, self._roles, self._book = app, rolls, roles, book
         self._log = app.log
         self._places = {name: asyncio.Semaphore(one.at_once) for name, one in rolls.sections.items()}
         self.waiting: dict[str, set[str]] = {name: set() for name in rolls.sections}
@@ -54,6 +55,7 @@ class Rounds:
         while True:
             try:
                 await self._rolls.refresh()
+                self._roles.renew()
                 self.look(time.time())
             except Exception:  # one class that cannot be looked after must not end all; told, and tried again
                 self._log.exception("The timetables cannot be looked after")

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from hubwright.hub.classes.book import FILE, Book, Message
+from hubwright.hub.classes.roles import Roles
 from hubwright.hub.classes.rolls import Rolls
 from hubwright.hub.classes.rounds import Rounds
 from hubwright.hub.usage import site
@@ -20,12 +21,13 @@ class Teaching:
     def __init__(self, app: Any, sections: dict[str, Any], *, unix_groups: bool) -> None:
         """`sections`: the classes, as hub.yaml has them."""
         self.rolls = Rolls(app, sections, unix_groups=unix_groups)
+        self.roles = Roles(app, self.rolls)
         self.book = Book(site().state / FILE, app.log)
-        self.rounds = Rounds(app, self.rolls, self.book)
+        self.rounds = Rounds(app, self.rolls, self.roles, self.book)
 
     def words(self) -> dict[str, Any]:
         """Return what every page is told: functions of the user who sees it."""
-        return {"classes_taught": self.rolls.taught_by, "class_messages": self.messages}
+        return {"classes_taught": self.roles.taught_by, "class_messages": self.messages}
 
     def messages(self, user: Any) -> list[tuple[str, Message]]:
         """Return what somebody's classes are told now, with the title of each class."""
