@@ -115,7 +115,7 @@ def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
     parts.append("## Machine\n\n" + "\n".join(_machine(name, note) for name, note in notes.items()))
     parts.append(
         "## Again\n\nAs root, with Chromium and npm, on a quiet machine:\n\n"
-        "    python bench/run.py all\n    python bench/report.py"
+        "    python bench/run.py all\n    PYTHONPATH=. python bench/julia.py\n    python bench/report.py"
     )
     return "\n\n".join(parts) + "\n"
 
@@ -259,6 +259,16 @@ def _proxy(rows: list[dict[str, str]]) -> list[Line]:
     return lines
 
 
+def _julia(rows: list[dict[str, str]]) -> list[Line]:
+    lines = []
+    for row in rows:
+        what, without, image = row["measure"].removesuffix(" [s]"), float(row["packages"]), float(row["image"])
+        if what != "build":
+            remark = "both sides are Hubwright's: without `sysimage`, and with it"
+            lines.append(Line(f"Julia, {what}", "s", without, image, best=1.0, remark=remark, words="faster"))
+    return lines
+
+
 _LINES = {
     "one": _one,
     "many": _many,
@@ -268,6 +278,7 @@ _LINES = {
     "start": _start,
     "browser": _browser,
     "proxy": _proxy,
+    "julia": _julia,
 }
 _HOW = {
     "one": "over the real API: POST the start, wait for its 201 (or the progress stream, after 10 s), POST a notebook "
@@ -288,6 +299,8 @@ _HOW = {
     "name and password and 1 s to find Start; meanwhile Hubwright's pages have the browser fetch and compile "
     "JupyterLab's scripts, which are the same for everybody.",
     "proxy": "Caddy with Hubwright's routing table and configurable-http-proxy, 1,000 routes; CPU is the proxy's own.",
+    "julia": "two environments of the same packages, one with `sysimage` and `warm_up`, started in turns with an empty "
+    "home; the medians. The packages are those of the tests: one that needs another, with 300 methods to compile.",
 }
 
 

@@ -66,6 +66,16 @@ def test_one_side_alone_is_no_comparison(bench, tmp_path):
     assert "yes" not in page
 
 
+def test_an_image_of_julia_must_be_faster_than_none(bench, tmp_path):
+    """How long its build took is no figure to compare."""
+    rows = [("build [s]", 9.0, 90.0), ("a program [s]", 2.0, 0.5), ("a kernel [s]", 2.0, 2.5)]
+    write(bench, tmp_path, [dict(zip(("measure", "packages", "image"), row, strict=True)) for row in rows], "julia")
+    page = build(bench, tmp_path)
+    assert "| Julia, a program | 2 s | 0.5 s | 4.00x | faster | yes |" in page
+    assert "| Julia, a kernel | 2 s | 2.5 s | 0.80x | faster | **no** |" in page
+    assert "build" not in page.partition("## Remarks")[0]
+
+
 def test_failures_are_told(bench, tmp_path):
     """Users without a result are counted, and the last result is that of the others."""
     good = {"side": "plain", "user": "a", "ready": 1.0, "session": 2.0, "result": 3.0, "error": ""}
