@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import Account, wait_until
 from tests.running import Service, port
 
+from hubwright.machine import wire
 from hubwright.machine.process import Process
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
@@ -113,6 +114,19 @@ def test_limits_are_refused_in_words(person: Account, running: Service) -> None:
     assert done.returncode != 0
     assert "limits need root" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("limit", "controller"), [("memory", "memory"), ("cpu", "cpu"), ("processes", "pids")])
+def test_a_start_with_a_limit_that_cannot_hold_is_refused(
+    person: Account, running: Service, limit: str, controller: str
+) -> None:
+    """By the fork server itself, whatever hub.yaml and the hub say."""
+    request = {"user": person.name, "server": "limited", "env": {}, "limits": {limit: 2**30}}
+    answer = wire.call(running.run / "start.sock", request)
+    assert not answer["ok"]
+    assert f"this machine cannot enforce a limit on {controller} (no such control group controller)" in answer["error"]
+    assert answer["remedy"] == "Leave that limit out."
+    assert "limited" not in [one["server"] for one in running.listed()]
 
 
 def test_a_stopped_server_leaves_no_process(running: Service, person: Account) -> None:
