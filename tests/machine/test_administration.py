@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -56,6 +59,76 @@ def test_a_home_takes_no_more_than_its_quota(machine: Guest) -> None:
     said = machine.run(fills.replace("$HOME", "/home/ada"), user="ada")
     assert "Disk quota exceeded" in said and 29 * 2**20 <= int(said.split()[-1]) <= 30 * 2**20, said
     assert "has no effect" not in plan(machine, 0)
+
+
+DISKS = {
+    "ext4": "mkfs.ext4 -q -O quota,project -E quotatype=prjquota {} 64M",
+    "xfs": "truncate -s 320M {0} && mkfs.xfs -q {0}",
+}
+"""As docs/people.md says; the guest has neither program."""
+
+
+@pytest.fixture(params=DISKS)
+def disk(request: pytest.FixtureRequest, machine: Guest, tmp_path: Path) -> Iterator[str]:
+    """A file system with projects, mounted on /srv/disk without their quotas; which one."""
+    make = DISKS[request.param].format(tmp_path / "image")
+    if not shutil.which(f"mkfs.{request.param}", path="/usr/sbin:/sbin"):
+        pytest.skip(f"needs mkfs.{request.param}: ./test as root installs that")
+    subprocess.run(["sh", "-c", f"PATH=$PATH:/usr/sbin:/sbin; {make} && gzip {tmp_path}/image"], check=True, timeout=60)
+    machine.put("/srv/image.gz", (tmp_path / "image.gz").read_bytes())
+    machine.run("gunzip -f /srv/image.gz && mkdir -p /srv/disk && mount -o loop /srv/image /srv/disk")
+    yield request.param
+    machine.run("umount /srv/disk && rm /srv/image")
+
+
+def test_a_shared_folder_takes_no_more_than_its_quota(machine: Guest, disk: str) -> None:
+    """All that is in it together, whoever made it; also what was there before, and nothing outside."""
+    yaml = (
+        "auth: {kind: pam}\npeople:\n  roster: people.yaml\n  shared:\n"
+        "    - {folder: /srv/disk/notes, quota: 5M}\n    - {folder: /srv/disk/biology, group: biology, quota: 20M}\n"
+    )
+    machine.put(CONFIG, yaml)
+    machine.put("/srv/hub/people.yaml", "- {address: ada, groups: [biology]}\n- {address: bob, groups: [biology]}\n")
+    told = f"The quota of /srv/disk/biology has no effect: the file system of /srv/disk/biology ({disk}) is mounted without"
+    assert told in plan(machine, 2)
+    hubwright(machine, "apply")
+    folder = "/srv/disk/biology"
+    machine.run(f"cd {folder} && mkdir before && dd if=/dev/zero of=before/big bs=1M count=8 2>&1", user="ada")
+    machine.run(f"cd {folder} && mkfifo pipe && ln -s /srv/disk/elsewhere link", user="bob")
+    machine.run("touch /srv/disk/elsewhere && umount /srv/disk && mount -o loop,prjquota /srv/image /srv/disk")
+    said = plan(machine, 2)
+    assert "may take 20M together" in said and "may take 5M together" in said and "has no effect" not in said
+    hubwright(machine, "apply")
+    assert "may take" not in plan(machine, 0)
+    assert 8 <= taken(machine)[20] < 9 and taken(machine)[5] < 1, taken(machine)
+
+    def fills(limit: int) -> None:
+        """What is in the folder, with what bob adds in a folder of his own, ends at the limit."""
+        said = machine.run(
+            f"cd {folder} && mkdir -p his && dd if=/dev/zero of=his/own bs=1M count=50 2>&1; sync", 60, user="bob"
+        )
+        assert {"ext4": "Disk quota exceeded", "xfs": "No space left on device"}[disk] in said, said
+        assert limit - 1 <= taken(machine)[limit] <= limit, taken(machine)
+
+    fills(20)
+    assert machine.code(f"dd if=/dev/zero of={folder}/more bs=1M count=2 conv=fsync", user="ada") != 0
+    assert machine.run("echo note > /srv/disk/notes/one && cat /srv/disk/notes/one", user="ada") == "note\n"
+    if disk == "xfs":  # what follows is the same program
+        return
+    machine.put(CONFIG, yaml.replace("20M", "30M"))
+    hubwright(machine, "apply")
+    fills(30)
+    machine.put(CONFIG, yaml.replace(", quota: 20M", ""))
+    assert "may take what there is" in plan(machine, 2)
+    hubwright(machine, "apply")
+    machine.run(f"dd if=/dev/zero of={folder}/free bs=1M count=15", user="ada")
+    assert "may take" not in plan(machine, 0)
+
+
+def taken(machine: Guest) -> dict[int, float]:
+    """Return what projects take, in MB, by their limit."""
+    told = re.findall(r"^#\d+ +\S+ +(\d+) +\d+ +(\d+) ", machine.run("repquota -P -n /srv/disk"), re.MULTILINE)
+    return {int(limit) // 1024: int(used) / 1024 for used, limit in told if limit != "0"}
 
 
 def plan(machine: Guest, code: int) -> str:

@@ -78,6 +78,17 @@ class SharedFolder(BaseModel):
         "without it only root does.",
         examples=["teachers"],
     )
+    quota: Bytes | None = Field(
+        default=None,
+        description="How much all that is in it may take together, whoever it belongs to, where its file system keeps "
+        "quotas of projects (ext4 and xfs, mounted with `prjquota`).",
+        examples=["200G"],
+    )
+
+    @property
+    def team(self) -> str | None:
+        """The account of the group's own server; None without one."""
+        return f"{_TEAM}{self.group}" if self.collaboration else None
 
     @model_validator(mode="after")
     def _fits(self) -> SharedFolder:

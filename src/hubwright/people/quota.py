@@ -1,4 +1,7 @@
-"""How much disk a home may take, where its file system keeps quotas: setquota(8) and quota(1)."""
+"""How much disk a home or a shared folder may take, where its file system keeps quotas: quota(1), setquota(8).
+
+A home's is its owner's quota. A folder's is that of a project (projects.py), whoever the files belong to.
+"""
 
 from __future__ import annotations
 
@@ -7,41 +10,59 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hubwright.errors import MachineError
 from hubwright.machine.disk import QUOTA, parse_quota
 
 SETQUOTA = "/usr/sbin/setquota"
+REPQUOTA = "/usr/sbin/repquota"
+Kind = Literal["user", "project"]
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-_ON = re.compile(r"(?:^|,)(?:usrquota|uquota|quota|usrjquota=[^,]+|uqnoenforce)(?:,|$)")
+_ON = {
+    "user": re.compile(r"(?:^|,)(?:usrquota|uquota|quota|usrjquota=[^,]+|uqnoenforce)(?:,|$)"),
+    "project": re.compile(r"(?:^|,)(?:prjquota|pquota)(?:,|$)"),
+}
+_OPTION = {"user": "quotas (usrquota)", "project": "quotas of projects (prjquota; ext4 and xfs have them)"}
+_PROJECT = re.compile(r"^#(\d+)\s+\S+\s+\d+\s+\d+\s+(\d+)\s", re.MULTILINE)
+"""A line of repquota(8): number, whether over a limit, KiB used, soft limit, hard limit."""
 _KIB = 1024
 _TAKES = 30
 
 
 @dataclass(frozen=True)
 class Mount:
-    """The file system that homes are on."""
+    """The file system that homes or a shared folder are on."""
 
     device: str
     folder: str
 
 
-def find(folder: Path, mounts: str | None = None) -> Mount | str:
-    """Return the file system of a folder when it keeps quotas of users and they can be set, else why not, in words."""
-    number = os.stat(folder).st_dev  # noqa: PTH116
+def find(folder: Path, mounts: str | None = None, kind: Kind = "user") -> Mount | str:
+    """Return the file system of a folder when it keeps quotas of a kind and they can be set, else why not, in words.
+
+    Where the folder is not there yet, it is the file system on which it would be made.
+    """
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    number = os.stat(there).st_dev  # noqa: PTH116
     wanted = f"{os.major(number)}:{os.minor(number)}"
     text = Path("/proc/self/mountinfo").read_text() if mounts is None else mounts
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         if (words := left.split())[2] != wanted:
             continue
-        kind, device, options = right.split(" ", 2)
-        if not _ON.search(options):
-            return f"the file system of {folder} ({kind}) is mounted without quotas (usrquota)"
+        system, device, options = right.split(" ", 2)
+        if not _ON[kind].search(options):
+            return f"the file system of {folder} ({system}) is mounted without {_OPTION[kind]}"
         if not Path(SETQUOTA).exists() or not Path(QUOTA).exists():
             return "setquota and quota are not on this machine (apt install quota)"
         return Mount(device, words[4])
     return f"the file system of {folder} is not known"
+
+
+def rounded(size: int) -> int:
+    """Return the limit that a file system keeps for a size: whole KiB."""
+    return -(-size // _KIB) * _KIB
 
 
 def limit_of(name: str, mount: Mount) -> int | None:
@@ -51,14 +72,26 @@ def limit_of(name: str, mount: Mount) -> int | None:
     return found[1] or None if found else None
 
 
-def set_limit(name: str, size: int, mount: Mount) -> None:
-    """Let an account take at most `size` bytes.
+def limits_of_projects(mount: Mount) -> dict[int, int | None]:
+    """Return the bytes that each project may take that has files or a limit on a file system; None without a limit.
+
+    Raises:
+        MachineError: repquota failed.
+    """
+    done = _run([REPQUOTA, "--project", "--no-names", "--raw-grace", mount.folder])
+    if done.returncode:
+        raise MachineError(f"The quotas of {mount.folder} cannot be read: {done.stderr.strip() or done.returncode}")
+    return {int(number): int(hard) * _KIB or None for number, hard in _PROJECT.findall(done.stdout)}
+
+
+def set_limit(name: str, size: int | None, mount: Mount, kind: Kind = "user") -> None:
+    """Let an account or a project take at most `size` bytes; None lifts the limit.
 
     Raises:
         MachineError: setquota failed.
     """
-    blocks = str(-(-size // _KIB))
-    done = _run([SETQUOTA, "--user", name, blocks, blocks, "0", "0", mount.folder])
+    blocks = str(rounded(size or 0) // _KIB)
+    done = _run([SETQUOTA, f"--{kind}", name, blocks, blocks, "0", "0", mount.folder])
     if done.returncode:
         raise MachineError(f"The quota of {name} cannot be set: {done.stderr.strip() or done.returncode}")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from hubwright.people import quota
+from hubwright.errors import MachineError
+from hubwright.people import projects, quota
 
 
 @pytest.fixture
@@ -38,6 +40,27 @@ def test_with_quotas_it_names_the_file_system_or_the_missing_tools(tmp_path, mou
     for name in ("setquota", "quota"):
         Path(tmp_path, name).touch()
     assert quota.find(tmp_path, mounts(options)) == quota.Mount("/dev/vdb", "/home")
+
+
+@pytest.mark.parametrize("options", ["rw", "rw,usrquota", "rw,pqnoenforce", "rw,noprjquota"])
+def test_without_quotas_of_projects_it_says_so(tmp_path, mounts, options):
+    found = quota.find(tmp_path, mounts(options), "project")
+    assert isinstance(found, str) and "(ext4) is mounted without quotas of projects" in found
+
+
+@pytest.mark.parametrize("options", ["rw,prjquota", "rw,usrquota,prjquota", "rw,pquota"])
+def test_a_folder_that_is_to_be_made_is_where_its_parents_are(tmp_path, mounts, monkeypatch, options):
+    monkeypatch.setattr(quota, "SETQUOTA", "/bin/sh")
+    monkeypatch.setattr(quota, "QUOTA", "/bin/sh")
+    assert quota.find(tmp_path / "later" / "still", mounts(options), "project") == quota.Mount("/dev/vdb", "/home")
+
+
+def test_a_file_system_without_projects_is_told_apart():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        folder = Path(name)
+        assert projects.project_of(folder) == projects.own_project(folder) == 0
+        with pytest.raises(MachineError, match="cannot be counted as a whole"):
+            projects.mark(folder, projects.NUMBERS[0])
 
 
 def test_this_machines_mounts_are_understood():

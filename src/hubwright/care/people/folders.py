@@ -9,9 +9,10 @@ from pathlib import Path
 
 from hubwright.care.people.step import Change, Step
 from hubwright.errors import MachineError
+from hubwright.fields import format_bytes
 from hubwright.machine.accounts import USERS_GROUP, ensure_group
 from hubwright.machine.policy import find_account
-from hubwright.people import shared
+from hubwright.people import projects, quota, shared
 from hubwright.people.config import SharedFolder
 
 _ROOT = 0
@@ -45,6 +46,38 @@ def steps(wanted: SharedFolder, members: Sequence[str], notes: list[str]) -> Ite
         if not _dropped(wanted, name).is_held(there):
             change = "change" if there.exists else "add"
             yield Step("folder", change, str(own), f"where {name} hands in", partial(_share_own, wanted, name))
+
+
+def sizes(wanted: SharedFolder, every: Sequence[SharedFolder], notes: list[str]) -> Iterator[Step]:
+    """Yield what is to be done for how much a folder may take; where its file system keeps no quotas, `notes` tell.
+
+    A limit that root has set for a project of his own stays when hub.yaml names none.
+
+    Args:
+        every: all shared folders, no two of which are to be one project.
+    """
+    folder = Path(wanted.folder)
+    project = projects.own_project(folder)
+    if wanted.quota is None and project not in projects.NUMBERS:
+        return
+    mount = quota.find(folder, kind="project")
+    if isinstance(mount, str):
+        if wanted.quota is not None:
+            notes.append(f"The quota of {folder} has no effect: {mount}.")
+        return
+    size = quota.rounded(wanted.quota) if wanted.quota else None
+    if not project or quota.limits_of_projects(mount).get(project) != size:
+        text = f"may take {format_bytes(size)} together" if size else "may take what there is"
+        yield Step("quota", "change", str(folder), text, partial(_set_size, folder, size, every, mount))
+
+
+def _set_size(folder: Path, size: int | None, every: Sequence[SharedFolder], mount: quota.Mount) -> str:
+    """Count a folder as a whole, and limit it; the limit is last, so that a kill before leaves it to be done."""
+    taken = {projects.own_project(Path(one.folder)) for one in every}
+    project = projects.own_project(folder) or projects.free(taken, mount)
+    projects.mark(folder, project)
+    quota.set_limit(str(project), size, mount, "project")
+    return ""
 
 
 def _right(wanted: SharedFolder) -> shared.Right:

@@ -247,7 +247,7 @@ class Planner:
             return
         mount = found
         for person in self.people:
-            if find_account(person.name) is None or quota.limit_of(person.name, mount) != size:
+            if find_account(person.name) is None or quota.limit_of(person.name, mount) != quota.rounded(size):
                 text = f"at most {format_bytes(size)}"
                 yield Step("quota", "change", person.name, text, partial(_set_quota, person.name, size, mount))
 
@@ -262,6 +262,7 @@ class Planner:
             members = self.roster.groups.get(one.group or "", ()) if self.roster else ()
             try:
                 yield from folders.steps(one, members, self.notes)
+                yield from folders.sizes(one, self.loaded.hub.people.shared, self.notes)
             except HubwrightError as error:
                 self.problems.append(error.problem)
 
