@@ -6,9 +6,13 @@ Standard library only, for Python 3.9 too: zygotes run it in an environment's ow
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+from pathlib import Path
 
 MOUNTS, NETWORK = 0x00020000, 0x40000000
+_NS_GET_USERNS = 0xB701
+"""Of ioctl_ns(2): a descriptor of the user namespace that a namespace belongs to."""
 _MOUNT_SETATTR = 442  # the system call's number, the same on every kind of machine
 _RECURSIVE, _PRIVATE = 0x4000, 0x40000
 _AT_RECURSIVE, _READ_ONLY = 0x8000, 0x1
@@ -40,6 +44,18 @@ def make_writable(path: bytes) -> None:
 def enter(descriptor: int, kind: int) -> None:
     """Enter a namespace that /proc/<pid>/ns/... was opened as."""
     _check(ctypes.CDLL(None, use_errno=True).setns(descriptor, kind), "setns")
+
+
+def is_ours(descriptor: int) -> bool:
+    """Whether an open namespace belongs to the user namespace of this process, and not to one that a user has made.
+
+    Whoever makes a user namespace says what is mounted in the others that belong to it (user_namespaces(7)).
+    """
+    owner = fcntl.ioctl(descriptor, _NS_GET_USERNS)
+    try:
+        return os.path.samestat(os.fstat(owner), Path("/proc/self/ns/user").stat())
+    finally:
+        os.close(owner)
 
 
 def _set(path: bytes, attributes: _Attributes, below: bool) -> None:

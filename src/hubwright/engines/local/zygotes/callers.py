@@ -15,7 +15,7 @@ from typing import Any
 
 from hubwright.engines.local import launch
 from hubwright.fields import Site
-from hubwright.machine import cgroups
+from hubwright.machine import cgroups, namespaces
 from hubwright.machine.process import Process
 
 _LIMITS = {
@@ -48,13 +48,18 @@ class Caller:
     group: cgroups.Group
 
     def namespaces(self) -> list[int]:
-        """Open its network and mounts, as `terms` has them; `OSError` when it has ended."""
+        """Open its network and mounts, as `terms` has them; `OSError` when it has ended, or has made them itself.
+
+        A kernel belongs to the machine's user namespace: there su(1) runs with root's rights, whoever mounted /etc.
+        """
         opened: list[int] = []
         try:
             for name in ("net", "mnt"):
                 opened.append(os.open(f"/proc/{self.process.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
             if not self.process.alive():
                 raise ProcessLookupError
+            if not all(map(namespaces.is_ours, opened)):
+                raise PermissionError
         except OSError:
             for descriptor in opened:
                 os.close(descriptor)

@@ -14,6 +14,8 @@ import socket
 import struct
 import sys
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from setproctitle import setproctitle
@@ -30,6 +32,8 @@ _LOOK = 1.0
 """Seconds between two looks at which versions are current."""
 _PATIENCE = 5.0
 """Seconds that a caller has for its request."""
+_AT_ONCE = 64
+"""Callers of one account that are waited for at once: the socket is everybody's. More are left without an answer."""
 _HANGS = 20.0
 """Seconds without a child after which a zygote is ended; a busy machine is slow, not silent."""
 
@@ -44,6 +48,10 @@ class Keeper(Loop):
         self.zygotes: dict[running.Version, running.Zygote] = {}
         self.failures: dict[running.Version, tuple[int, float]] = {}
         """How often one has ended by itself, and when the next may be started."""
+        self.callers: dict[socket.socket, int] = {}
+        """Who has said nothing yet, and its user id."""
+        self.waiting: Counter[int] = Counter()
+        """How many of them there are, by user id."""
         self.listener = wire.listen(site.zygote_socket, 0o666, kind=socket.SOCK_SEQPACKET)
         self.watch(self.listener, self.accept)
         self.look()
@@ -89,27 +97,43 @@ class Keeper(Loop):
             connection, _ = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
+        uid = wire.peer(connection)
+        if uid and self.waiting[uid] >= _AT_ONCE:
+            connection.close()
+            return
+        self.callers[connection] = uid
+        self.waiting[uid] += 1
         self.watch(connection, lambda: self.handle(connection))
         self.later(_PATIENCE, lambda: self.hang_up(connection))
 
     def hang_up(self, connection: socket.socket) -> None:
         """Leave a caller; what has been handed on is open elsewhere."""
-        if connection.fileno() != -1:
-            self.unwatch(connection)
-            connection.close()
+        if connection.fileno() == -1:
+            return
+        self.unwatch(connection)
+        uid = self.callers.pop(connection)
+        self.waiting[uid] -= 1
+        if not self.waiting[uid]:
+            del self.waiting[uid]
+        connection.close()
 
     def handle(self, connection: socket.socket) -> None:
         """Read the one word that is for the keeper; what a server says after it is for its kernel alone."""
-        self.unwatch(connection)
-        packet = connection.recv(1000, socket.MSG_DONTWAIT)
-        if wire.peer(connection) == 0:
+        try:
+            with suppress(OSError):  # it has left
+                self.answer(connection, connection.recv(1000, socket.MSG_DONTWAIT))
+        finally:
+            self.hang_up(connection)
+
+    def answer(self, connection: socket.socket, packet: bytes) -> None:
+        """Do what a caller wants; `OSError` when it has left."""
+        if self.callers[connection] == 0:
             told = {"ok": True, "zygotes": [zygote.describe() for zygote in self.zygotes.values()]}
             connection.send(json.dumps(told).encode(), socket.MSG_DONTWAIT)
         elif not (caller := caller_of(connection, self.site, self.hierarchy)) or not self.introduce(
             packet.decode(errors="replace"), caller, connection
         ):
             connection.send(terms.EXECUTE, socket.MSG_DONTWAIT)
-        self.hang_up(connection)
 
     def introduce(self, name: str, caller: Caller, connection: socket.socket) -> bool:
         """Have the zygote of an environment fork for a caller; whether there is one."""
@@ -161,6 +185,7 @@ def main() -> None:
     try:
         site = site_file.load(Path(os.environ["HUBWRIGHT_SITE"]))
         setproctitle("hubwright keeper of zygotes")
+        launch.FILES.raise_limit()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         Keeper(site).serve()
