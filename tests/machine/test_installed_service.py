@@ -240,7 +240,8 @@ def test_a_hub_yaml_that_has_become_wrong_is_told_by_its_line(guest: Guest, serv
     assert service.pids() == {**before, "keeper": 0}
     guest.reboot()
     assert named in guest.run(told)
-    assert set(service.pids().values()) == {0} and not service.answers()
+    assert set(service.pids().values()) == {0}
+    assert guest.code("curl -s http://127.0.0.1:8000/") == 7, "nobody listens who would not answer"
     guest.put(CONFIG, YAML)
     service.cli("install")
     service.await_page()

@@ -142,7 +142,7 @@ def _part(part: Part, loaded: Loaded, site: Site) -> str:
         ("StopPropagatedFrom", MAIN),
         ("After", " ".join([KEEPER, MAIN, *([SOCKET] if part.name == CADDY else [])])),
         *([("Requires", SOCKET)] if part.name == CADDY else []),
-        ("ConditionPathExists", str(site.run / "site.json").replace("%", "%%")),
+        _made_ready(site),
         _mounts(site.state, site.prefix),
         ("StartLimitIntervalSec", "0"),
     ]
@@ -234,6 +234,8 @@ def _socket(loaded: Loaded, site: Site) -> str:
                 ("DefaultDependencies", "no"),  # else before sockets.target, and so before what it comes after
                 ("StopPropagatedFrom", MAIN),
                 ("After", f"sysinit.target {KEEPER} {MAIN}"),
+                # without a keeper Caddy cannot be started, and systemd would try without end once somebody connects
+                _made_ready(site),
                 ("Conflicts", "shutdown.target"),
                 ("Before", "shutdown.target"),
             ],
@@ -253,6 +255,11 @@ def _address(listen: tuple[str, int]) -> str:
     found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4]
     host, port = str(found[0]), int(found[1])
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _made_ready(site: Site) -> tuple[str, str]:
+    """Return the condition that what the keeper writes is there."""
+    return "ConditionPathExists", str(site.run / "site.json").replace("%", "%%")
 
 
 def _mounts(*paths: Path) -> tuple[str, str]:
