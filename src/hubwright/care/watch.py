@@ -16,7 +16,7 @@ from pathlib import Path
 from hubwright.care.log import last_lines
 from hubwright.care.part import Part, tell_exit
 from hubwright.care.voice import Voice
-from hubwright.errors import MachineError
+from hubwright.errors import MachineError, printable
 from hubwright.machine.files import write_atomically
 from hubwright.machine.process import Process
 
@@ -221,7 +221,7 @@ class Watch:
         delay = self._back_off.delay(kept.failures)
         kept.due = now + delay
         if kept.failures == self._back_off.loop:
-            lines = "\n".join(f"  {line}" for line in last_lines(kept.part.log, 8))
+            lines = "\n".join(f"  {printable(line)}" for line in last_lines(kept.part.log, 8))
             self._voice.warn(
                 f"{what} It has failed {kept.failures} times in a row and is tried again every "
                 f"{self._back_off.longest:g} s at most. Its log, {kept.part.log}, ends:\n{lines}"

@@ -14,7 +14,7 @@ from hubwright.care.ground import log_folders
 from hubwright.care.log import follow, last_lines
 from hubwright.care.units.installed import MAIN, installed
 from hubwright.cli.options import ConfigOption, StateOption, resolve
-from hubwright.errors import NotRunning, Refused, perhaps
+from hubwright.errors import NotRunning, Refused, perhaps, printable
 from hubwright.fields import Site
 from hubwright.machine.systemd import UNITS
 
@@ -49,7 +49,7 @@ def logs(
         if len(paths) > 1:
             print(f"==> {path} <==")
         for line in last_lines(path, lines):
-            print(line)
+            print(shown(line))
         if len(paths) > 1 and not follow_:
             print()
     if follow_:
@@ -98,6 +98,11 @@ def _find(site: Site, name: str) -> list[Path]:
     )
 
 
+def shown(text: str) -> str:
+    """Return what a log says without what a terminal would obey: anybody can have something written there."""
+    return printable(text.expandtabs(), "\n")
+
+
 def _list(names: dict[str, Path]) -> str:
     return ", ".join(names) or "none"
 
@@ -107,7 +112,7 @@ def _follow(paths: list[Path]) -> None:
     try:
         while True:
             for one in followed:
-                sys.stdout.write(next(one))
+                sys.stdout.write(shown(next(one).replace("\r\n", "\n")))
             sys.stdout.flush()
             time.sleep(0.3)
     except (KeyboardInterrupt, BrokenPipeError):

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hubwright.auth import names as rule
 from hubwright.auth.identities import Identities
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
-from hubwright.errors import Refused
+from hubwright.errors import Refused, printable
 from hubwright.fields import Site
 from hubwright.machine.files import Owner
 
@@ -43,7 +44,7 @@ def list_(config: ConfigOption = None, state: StateOption = None, as_json: JsonO
     for name, known in sorted(found.items()):
         for one in known:
             seen = datetime.fromtimestamp(one.seen, UTC).strftime("%Y-%m-%d %H:%M") if one.seen else "never"
-            table.add_row(name, str(one), ", ".join(one.groups), seen)
+            table.add_row(name, *(Text(printable(told)) for told in (str(one), ", ".join(one.groups))), seen)
     Console(highlight=False).print(table)
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Account, wait_until
+from tests.integration.conftest import PAM
 from tests.running import Service
 
+from hubwright.engines.local.output import KEPT
 from hubwright.machine import cgroups
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
@@ -26,7 +28,7 @@ WAIT_ALL = 0x40000000
 
 @pytest.fixture(scope="module")
 def running(service: Callable[..., Service]) -> Service:
-    running = service().up()
+    running = service(PAM + "engine: {kind: local, servers: 20}\n").up()
     running.listed()  # waits for the fork server, which may come after the page
     return running
 
@@ -218,6 +220,20 @@ def test_who_prints_without_end_fills_no_disk(running: Service, person: Account)
     assert any("done" in message["content"].get("text", "") for message in kernel.messages(flood))
     assert notebook.ask("GET", "api").status_code == 200
     running.stop(person.name)
+
+
+def test_who_gives_his_servers_ever_new_names_fills_no_disk(running: Service, person: Account) -> None:
+    """Each has a log, which nobody removes when the server's name is given up."""
+    logs = running.state / "logs" / "users"
+    names = [f"n{number}" for number in range(KEPT + 3)]
+    for name in names:
+        running.start(person.name, name)
+        running.api("DELETE", f"/users/{person.name}/servers/{name}", {"remove": True})
+        wait_until(lambda name=name: name not in running.api("GET", f"/users/{person.name}").json()["servers"], 30)
+    left = sorted(path.name for path in logs.glob(f"{person.name}@*"))
+    assert len(left) <= KEPT + 1
+    assert f"{person.name}@{names[-1]}.log" in left
+    assert f"{person.name}@{names[0]}.log" not in left
 
 
 def test_what_a_server_prints_is_kept_while_the_fork_server_is_away(running: Service, person: Account) -> None:

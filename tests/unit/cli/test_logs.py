@@ -41,6 +41,7 @@ def logs(folder):
         argv = [sys.executable, "-m", "hubwright", "logs", *args, "--state", str(site.state)]
         return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60)
 
+    run.users = site.logs / "users"
     return run
 
 
@@ -60,3 +61,10 @@ def test_parts_and_unknown_names(logs):
     done = logs("adda")
     assert done.returncode == 77
     assert "Perhaps you meant" in done.stderr
+
+
+def test_a_log_cannot_speak_to_the_terminal(logs):
+    """What a server prints is its user's to choose, and a name that is typed at a login anybody's."""
+    logs.users.joinpath("eve.log").write_bytes(b"of eve\x1b]52;c;cm0gLXJmIH4K\x07\x1b[2J\tend\xc2\x9b31m\n")
+    done = logs("eve")
+    assert done.stdout == "of eve?]52;c;cm0gLXJmIH4K??[2J  end?31m\n"

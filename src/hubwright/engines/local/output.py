@@ -8,6 +8,7 @@ cannot hold (64 KB, pipe(7)) before it is read is lost.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from hubwright.engines.local.loop import Loop
 
 LIMIT = 5 * 2**20
 """Bytes after which a log is moved to `<name>.1` and begun anew."""
+KEPT = 8
+"""Logs of a person's servers that stay when those run no more: names of servers are the person's to choose."""
 PIPE = "out"
 """The pipe's name in a server's folder."""
 _FLAGS = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,6 +49,22 @@ def append(log: Path, text: bytes, limit: int = LIMIT) -> None:
         os.write(descriptor, text)
     finally:
         os.close(descriptor)
+
+
+def prune(folder: Path, user: str, running: Collection[Path], kept: int = KEPT) -> None:
+    """Remove the logs of a person's servers, but those of `running` ones and the newest others."""
+    found: dict[Path, float] = {}
+    mine = {f"{user}.log", f"{user}.log.1"}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name in mine or entry.name.startswith(f"{user}@"):  # no user's name has an @
+                with suppress(FileNotFoundError):
+                    log = folder / entry.name.removesuffix(".1")
+                    found[log] = max(found.get(log, 0.0), entry.stat(follow_symlinks=False).st_mtime)
+    others = sorted(found.keys() - {*running}, key=lambda log: found[log], reverse=True)
+    for log in others[kept:]:
+        for path in (log, log.with_name(log.name + ".1")):
+            path.unlink(missing_ok=True)
 
 
 class Output:

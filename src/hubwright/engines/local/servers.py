@@ -13,7 +13,7 @@ from typing import Any
 
 from hubwright.engines.local import gpus, launch, places
 from hubwright.engines.local.loop import Connection, Loop
-from hubwright.engines.local.output import PIPE, Output, make_pipe
+from hubwright.engines.local.output import PIPE, Output, make_pipe, prune
 from hubwright.errors import Full, HubwrightError, MachineError
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate, room
@@ -115,10 +115,12 @@ class Servers(Loop):
             MachineError: its folder, or the pipe in it, cannot be made.
         """
         place = self.site.servers / server.key
+        logs = {launch.log_path(self.site, one.user, one.name) for one in (server, *self.running())}
         try:
             place.mkdir(mode=0o711, exist_ok=True)
             make_pipe(place)
             self.hear(server)
+            prune(self.site.logs / "users", server.user, logs)
         except OSError as error:
             raise MachineError(f"its folder cannot be made: {error.strerror}", where=str(place)) from error
 
