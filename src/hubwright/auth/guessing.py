@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from hubwright.machine.attempts import Attempts
 
+_HOST = 64
+"""Bits of an IPv6 address that its machine chooses."""
+
 
 class Guessing:
-    """Five failures a minute for one name from one address; thirty for one name, and thirty from one address."""
+    """Five failures a minute for one name from one address; thirty for one name, and thirty from one address.
+
+    The addresses of one IPv6 network, such as a line has, count as one.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._here = Attempts(5, 60, clock)
@@ -41,4 +48,16 @@ class Guessing:
             attempts.forgive(key)
 
     def _keys(self, name: str, address: str) -> list[tuple[Attempts, Hashable]]:
-        return [(self._here, (name, address)), (self._anywhere, ("name", name)), (self._anywhere, ("at", address))]
+        at = _whose(address)
+        return [(self._here, (name, at)), (self._anywhere, ("name", name)), (self._anywhere, ("at", at))]
+
+
+def _whose(address: str) -> str:
+    """Return an address, or the network of an IPv6 one that a single machine has, of 2^64 addresses (RFC 4291)."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ip_network((int(found) >> _HOST << _HOST, _HOST)))

@@ -23,8 +23,9 @@ from typing import Any
 from hubwright.machine import wire
 from hubwright.machine.attempts import Attempts
 
-TRIES = 5
-TRIES_IN_ALL = 300
+TRIES = 30
+"""For one name, as for the hub from all addresses together: with less, one that guesses would keep a person out."""
+TRIES_IN_ALL = 900
 MADE = 60
 WINDOW = 60.0
 CHILDREN = 32

@@ -18,7 +18,7 @@ from tests.conftest import remove_account, wait_until
 from hubwright.errors import NotRunning
 from hubwright.machine import sudoers
 from hubwright.machine.policy import find_account, group_names
-from hubwright.people.children import MADE
+from hubwright.people.children import MADE, TRIES
 
 pytestmark = pytest.mark.root
 
@@ -135,7 +135,7 @@ def test_guessing_is_slowed_for_one_name_only(helper, account):
     ada, bob = account(), account()
     helper.policy(all=True)
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda n: helper.ask("authenticate", ada.name, f"wrong{n}"), range(20)))
+        answers = list(pool.map(lambda n: helper.ask("authenticate", ada.name, f"wrong{n}"), range(TRIES + 15)))
     assert sum("wait" in answer for answer in answers) == 15
     late = helper.ask("authenticate", ada.name, ada.password)
     assert late["ok"] is False

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from tests.conftest import wait_until
 from tests.integration.auth.hub import Browser, told
+from tests.integration.conftest import PAM
 
 from hubwright.people.standing import shut
 
@@ -68,6 +69,19 @@ def test_who_is_taken_out_loses_session_token_and_server_at_once(service, accoun
             browser.client.close()
         running.clean()
         run("groupdel", GROUP)
+
+
+def test_whoever_guesses_keeps_nobody_out_who_comes_from_elsewhere(service, person):
+    """Five failures a minute for a name are for those from one address: else anybody could hold up anybody."""
+    running = service(PAM).up()
+    guesser, ada = Browser(running.url), Browser(running.url)
+    guesser.client = httpx.Client(
+        base_url=running.url, timeout=60, transport=httpx.HTTPTransport(local_address="127.0.0.2")
+    )
+    pages = [guesser.login(person.name, f"wrong {number}") for number in range(6)]
+    assert ["Too many" in told(page) for page in pages] == [False] * 5 + [True]
+    assert ada.login(person.name, person.password).status_code == 302
+    assert "Too many" in told(guesser.login(person.name, "wrong"))
 
 
 @pytest.mark.parametrize(

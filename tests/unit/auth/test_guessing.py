@@ -36,6 +36,16 @@ def test_many_addresses_do_not_help_against_one_name_nor_many_names_from_one_add
     assert "Too many" in guessing.refusal("another", "10.0.0.1")
 
 
+def test_the_addresses_of_one_line_are_one():
+    """A machine with IPv6 has 2^64 of them."""
+    guessing = Guessing(Clock())
+    told = [guessing.refusal("ada", f"2001:db8:0:7::{number:x}") for number in range(1, 8)]
+    assert [bool(words) for words in told] == [False] * 5 + [True] * 2
+    assert guessing.refusal("ada", "2001:db8:0:8::1") == ""
+    assert guessing.refusal("ada", "::ffff:10.0.0.1") == guessing.refusal("ada", "::ffff:10.0.0.2") == ""
+    assert guessing.refusal("ada", "") == ""
+
+
 def test_right_passwords_are_not_counted_and_do_not_forgive_guesses_elsewhere():
     guessing = Guessing(Clock())
     for _ in range(200):
