@@ -168,14 +168,14 @@ def test_another_port_is_taken_over(guest: Guest, service: Installed, work: Work
 
 
 def test_stopping_it_ends_everything_and_starting_brings_it_back(guest: Guest, service: Installed, work: Work) -> None:
-    """`systemctl stop`, notebooks included; `status` says how to start it; `systemctl start`."""
+    """`systemctl stop`, notebooks included; `status` says how it comes back."""
     guest.run("systemctl stop hubwright", 120)
     with pytest.raises(httpx.TransportError):
         httpx.get(service.url)
     guest.wait(f"! test -e /proc/{work.pid}")
     said = guest.run("/usr/local/bin/hubwright status; echo left with $?", 90)
-    assert "systemctl start hubwright" in said and "left with 69" in said
-    guest.run("systemctl start hubwright", 120)
+    assert 'Start it: "systemctl restart hubwright.service"' in said and "left with 69" in said, said
+    guest.run("systemctl restart hubwright.service", 120)
     service.await_page()
     assert service.log_in(PERSON, PASSWORD).url.path == "/hub/home"
 

@@ -38,7 +38,8 @@ def status(config: ConfigOption = None, state: StateOption = None, as_json: Json
         print(json.dumps({**asdict(found), "counts": counts, "well": found.well}, indent=1))
     elif all(part.health == "down" for part in found.parts):
         there = installed()
-        start = f"systemctl start {MAIN}" if there and there.state == site.state else "hubwright up"
+        # that unit counts as started, also where hub.yaml was wrong at the boot and no part could be
+        start = f"systemctl restart {MAIN}" if there and there.state == site.state else "hubwright up"
         raise NotRunning("No service runs here.", where=str(site.state), remedy=f'Start it: "{start}".')
     else:
         _show(found)

@@ -242,7 +242,7 @@ def explain_beside(site: Site) -> None:
         return
     if found.state == site.state:
         what = f"This service is installed, and systemd {'runs' if runs else 'starts'} it."
-        remedy = 'See "hubwright status".' if runs else f'Start it: "systemctl start {MAIN}".'
+        remedy = 'See "hubwright status".' if runs else f'Start it: "systemctl restart {MAIN}".'
         raise Refused(what, remedy=f'{remedy} To run it by hand, first "hubwright uninstall".')
     if runs and found.port == site.listen[1]:
         what = f"Port {found.port} is that of the installed service, whose settings are in {found.config}."
