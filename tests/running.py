@@ -290,10 +290,10 @@ class Notebook:
 class Kernel:
     """One kernel, over the websocket that JupyterLab uses."""
 
-    def __init__(self, notebook: Notebook, kernel_id: str) -> None:
+    def __init__(self, notebook: Notebook, kernel_id: str, token: str | None = None) -> None:
         self.notebook = notebook
         self.id = kernel_id
-        self.ws = notebook.socket(f"api/kernels/{kernel_id}/channels")
+        self.ws = notebook.socket(f"api/kernels/{kernel_id}/channels", token)
 
     def send(self, code: str) -> str:
         number = uuid.uuid4().hex

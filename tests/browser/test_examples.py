@@ -206,6 +206,7 @@ def julia_class(stage: Stage, page: Page, account: Account) -> At:
     stage.closing.append(lambda: remove_account(teacher))
     shutil.copy(stage.world.root, hub.folder / "root.crt")
     (hub.folder / "root.crt").chmod(0o644)
+    (hub.folder / "julia-class.csv").write_text(f"address,groups\n{stage.name},julia-class\n")
     julia_here.registry(hub.folder / "registry", "IJulia", "Words")
     shutil.copytree(julia_here.PACKAGES / "Greeting", hub.folder / "Greeting")
     _build(stage, hub)

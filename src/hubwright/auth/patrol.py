@@ -92,6 +92,8 @@ class Patrol:
 
     async def _look_at(self, name: str, standing: Standing) -> None:
         user = self._app.users.get(name)
+        if name in getattr(self._app, "teams", ()):
+            return  # a group's own server, which no provider knows
         if user is None or not (user.api_tokens or user.active or name in self._out):
             return  # a session alone is looked at when it asks for something
         verdict, groups = await standing(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
-from traitlets import Unicode
+from traitlets import List, Unicode
 
 from hubwright.auth.ask import end_membership, ensure_account
 from hubwright.errors import HubwrightError, Refused
@@ -20,6 +20,8 @@ class AccountAuthenticator(Authenticator):
     account_socket = Unicode(
         "", config=True, help="The account helper's socket; empty when the hub's parts are not root."
     )
+
+    teams = List(config=True, help="The accounts of groups' own servers, as whom nobody logs in.")
 
     whole: Any = None
     """The authenticator that this is one way of, and that decides who is whom; None when it is the only one."""
@@ -38,6 +40,10 @@ class AccountAuthenticator(Authenticator):
         except ValueError:
             return False
         return bool(super().validate_username(username))
+
+    def check_blocked_users(self, username: str, authentication: Any = None) -> bool | None:
+        """Whether somebody of that name may log in, as far as no list says who may not."""
+        return username not in self.teams and super().check_blocked_users(username, authentication)
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
         """Make the Unix account when it is missing; a refusal is shown on the page that starts the server."""

@@ -19,6 +19,7 @@ from hubwright.auth.allow import parts
 from hubwright.auth.ways import is_outside, key_of, listed, ways_of
 from hubwright.care import content, ground
 from hubwright.care.people import named as named_people
+from hubwright.care.people import teams
 from hubwright.care.people.plan import roster_of
 from hubwright.care.watch import read_ledger
 from hubwright.config.load import Loaded
@@ -65,7 +66,8 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     for problem in (*branding.check(loaded.hub.hub, site, date.today()), *proxy.check(loaded.hub.extra)):
         yield loaded.place(problem)
     try:
-        roster_of(loaded, site)
+        roster = roster_of(loaded, site)
+        yield from teams.check(loaded, site, roster.people if roster else ())
     except ConfigError as error:
         yield from error.problems
     if loaded.hub.people.roster and not site.privileged:

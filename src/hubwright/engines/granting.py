@@ -61,6 +61,7 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     most_servers = Int(1, config=True, help="How many servers a user may run where `profiles` does not say it.")
     idle_after = Float(0, config=True, help="Seconds after which an idle server is stopped; 0 for never.")
     unix_groups = Bool(False, config=True, help="Whether the Unix groups of a user count as those of the hub do.")
+    teams = Dict(config=True, help="The groups that have servers of their own, by the accounts of these.")
     room_timeout = Float(0, config=True, help="Seconds a start waits for room before it is refused.")
 
     enforces: ClassVar[frozenset[str]] = frozenset({"processes", "reserve"})
@@ -76,6 +77,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     """The user's Unix groups, where they count, as of the last look."""
     _restored = False
     """Whether an earlier hub started this server, and nobody has looked at it since."""
+    _was_team = False
+    """Whether an earlier hub started it as a group's own server."""
     _holding: ClassVar[WeakSet[GrantingMixin]] = WeakSet()
     """Every spawner of this hub that has had a grant."""
 
@@ -115,10 +118,15 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     async def poll(self) -> int | None:
         """Return None while the server runs, its exit code after.
 
+        A group's own server is ended when hub.yaml names it no more.
         One of an earlier hub may be ending just now: then JupyterHub would wait for its answer as long as for one that
         is frozen. So the first look waits until it answers or has ended, for half a minute at most.
         """
         code = await self.look()
+        if code is None and self._was_team and not self.team:
+            self.log.warning("%s is no group's any more: its server ends", self.user.name)
+            await self.stop()
+            code = 0
         deadline = time.monotonic() + _SETTLING
         while self._restored and self.server and code is None and time.monotonic() < deadline:
             self._restored = not await answers(self.socket, f"{self.server.base_url}api", 2.0)
@@ -148,6 +156,12 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     # What can be had
 
     @property
+    def team(self) -> str | None:
+        """The group whose own server this is; None for a person's."""
+        found: str | None = self.teams.get(self.user.name)
+        return found
+
+    @property
     def section(self) -> Profiles | None:
         """The `profiles` section; None for none."""
         return _parsed(json.dumps(self.profiles)) if self.profiles else None
@@ -165,7 +179,7 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         """
         if (section := self.section) is None:
             return None
-        groups = {*self._unix, *(group.name for group in self.user.groups)}
+        groups = {*self._unix, *(group.name for group in self.user.groups)} | {*filter(None, [self.team])}
         allowed = resolve.entitlement(section, self.user.name, groups, self.most_servers)
         return allowed if "images" in self.enforces else replace(allowed, images={})
 
@@ -197,6 +211,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         Raises:
             NotGranted: it may not be, or cannot be now.
         """
+        if self.team and (self.name if server is None else server):
+            raise NotGranted("A group has one server of its own.", remedy="Open that one.", status=403)
         if (allowed := self.entitlement()) is None:
             return self.without_profiles()
         request = Request.parse(options)
@@ -237,6 +253,14 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     def _options_form(self) -> Any:
         return _form if self.profiles else ""
 
+    @default("server_token_scopes")
+    def _server_token_scopes(self) -> list[str]:
+        """Let a group's own server report what it does; JupyterHub's default would let in whoever has copied its token.
+
+        Everybody of the group can read that, also who is in it no more later on.
+        """
+        return ["users:activity!user"] if self.team else []
+
     @default("options_from_form")
     def _options_from_form(self) -> Any:
         return options_from_form if self.profiles else self._passthrough_options_from_form
@@ -265,6 +289,7 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         """Take up what an earlier hub granted a server that runs, and the user's last choice."""
         super().load_state(state)
         self.choice = state.get("choice")
+        self._was_team = bool(state.get("team"))
         if state.get("grant") and self.server is not None:
             self.grant = Grant.from_json(state["grant"])
             self._holding.add(self)
@@ -275,6 +300,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         state: dict[str, Any] = super().get_state()
         if self.grant:
             state["grant"] = self.grant.to_json()
+        if self.team:
+            state["team"] = self.team
         if self.choice is not None:
             state["choice"] = self.choice
         return state

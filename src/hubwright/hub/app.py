@@ -9,7 +9,7 @@ from jupyterhub.app import JupyterHub
 from traitlets import Dict
 
 from hubwright.classes.rights import CUSTOM
-from hubwright.hub import ahead
+from hubwright.hub import ahead, teams
 from hubwright.hub.classes import handlers as classes
 from hubwright.hub.classes.teaching import SETTING, Teaching
 from hubwright.hub.handlers import handlers
@@ -22,6 +22,7 @@ class Application(JupyterHub):
 
     name = "jupyterhub"
     teaching = Dict(config=True, help="hub.yaml's `classes`, as `Teaching` takes them; empty for none.")
+    teams = Dict(config=True, help="Group and folder of each server that a group has, by its account.")
 
     def init_db(self) -> None:
         """Open the database; where sharing is switched off, nobody is let in by what was shared before."""
@@ -33,6 +34,15 @@ class Application(JupyterHub):
         """Load roles and scopes; ours is known in every hub, since a token that names an unknown one fails."""
         self.custom_scopes = CUSTOM | self.custom_scopes  # type: ignore[has-type]
         await super().init_role_creation()
+
+    async def init_users(self) -> None:
+        """Add whom the configuration names; the users of groups' servers are nobody that an authenticator knows."""
+        teams.leave_alone(self)
+        blocked = self.authenticator.blocked_users
+        self.authenticator.blocked_users = blocked | {*self.teams}  # whom JupyterHub asks it nothing about, here
+        await super().init_users()
+        self.authenticator.blocked_users = blocked
+        teams.add(self)
 
     def init_tornado_settings(self) -> None:
         """Add the classes, and what pages are told of them."""

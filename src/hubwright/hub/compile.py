@@ -13,6 +13,7 @@ from hubwright.classes.rights import role
 from hubwright.config.model import Hub
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
+from hubwright.hub import teams
 from hubwright.hub.pages import branding
 from hubwright.machine.policy import LIMITS
 from hubwright.profiles.bounds import bounds
@@ -62,6 +63,9 @@ def own(hub: Hub, site: Site) -> Settings:
         "allow_all": False,
         "any_allow_config": True,
     }
+    if groups := {name: one.group for name, one in hub.people.teams.items()}:
+        c["AccountAuthenticator"] = {"teams": sorted(groups)}
+        c["GrantingMixin"] = {"teams": groups}
     proxy.configure(site, c)
     ENGINES.of(hub.engine).configure(hub.engine, site, c)
     _grant(hub, c)
@@ -86,6 +90,8 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         "ids": [int(number) for number in hub.people.ids.split("-")],
         **_gpus(hub),
     }
+    if hub.people.teams:
+        found["teams"] = teams.told(hub.people.teams)
     return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
 
 
@@ -176,6 +182,9 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
             "sections": {name: one.model_dump(mode="json", exclude_none=True) for name, one in hub.classes.items()},
             "unix_groups": getattr(AUTH.of(hub.auth), "UNIX_GROUPS", False),
         }
+    if hub.people.teams:
+        settings["teams"] = teams.told(hub.people.teams)
+        roles += [teams.role(name, str(one.group)) for name, one in hub.people.teams.items()]
     if hub.sharing:
         settings["extra_user_scopes"] = ["read:users:name", "shares!user"]
         settings["template_vars"]["sharing"] = True
@@ -209,6 +218,7 @@ def _grant(hub: Hub, c: Settings) -> None:
     entries = (profiles.default, *profiles.groups.values(), *profiles.users.values())
     most = max(entry.servers or (profiles.default.servers or own) for entry in entries)
     c["GrantingMixin"] = {
+        **c.get("GrantingMixin", {}),
         "profiles": profiles.model_dump(mode="json", exclude_none=True),
         "most_servers": own,
         "idle_after": hub.idle.stop_after,

@@ -41,6 +41,8 @@ async def before_start(spawner: Any) -> None:
 
     It never keeps a server from starting: what goes wrong is told in the hub's log, and tried again at the next start.
     """
+    if getattr(spawner, "team", None):  # a group's own server is in a folder that they share
+        return
     task = asyncio.ensure_future(_bring(spawner))
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)

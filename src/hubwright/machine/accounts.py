@@ -33,8 +33,7 @@ def ensure_system_account(name: str) -> int:
         uid = pwd.getpwnam(name).pw_uid
     except KeyError:
         ensure_group(name)
-        shell = next((s for s in ("/usr/sbin/nologin", "/sbin/nologin") if Path(s).exists()), "/bin/false")
-        options = ["--system", "--gid", name, "--no-create-home", "--home-dir", "/nonexistent", "--shell", shell]
+        options = ["--system", "--gid", name, "--no-create-home", "--home-dir", "/nonexistent", "--shell", no_login()]
         _run(["useradd", *options, "--comment", "Hubwright", name])
         uid = pwd.getpwnam(name).pw_uid
     if uid == 0 or uid >= _FIRST_PERSON:
@@ -43,6 +42,11 @@ def ensure_system_account(name: str) -> int:
             remedy=f'Rename that account with "usermod --login OTHER {name}".',
         )
     return uid
+
+
+def no_login() -> str:
+    """Return the shell of accounts that nobody logs in to."""
+    return next((shell for shell in ("/usr/sbin/nologin", "/sbin/nologin") if Path(shell).exists()), "/bin/false")
 
 
 def _run(argv: list[str]) -> None:

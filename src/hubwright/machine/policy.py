@@ -30,13 +30,26 @@ BOUNDS = (*LIMITS, "total_memory", "total_cpu", "reserve_memory", "reserve_cpu",
 ROOM = ("cap_memory", "cap_cpu", "margin_memory", "margin_cpu")
 """Names of numbers: what all servers may take together, and what the machine keeps."""
 _KEYS = frozenset(
-    {"all", "groups", "users", "admit", "service", "create", "limits", "limits_of", "room", "ids", "hide_gpus", "gpus"}
+    {
+        *("all", "groups", "users", "admit", "service", "create", "limits", "limits_of", "room", "ids"),
+        *("hide_gpus", "gpus", "teams"),
+    }
 )
 _NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 _FIRST_PERSON = 1000
 _NOBODY = 65534
 _LARGEST = 2**62
 Numbers = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Team:
+    """A group that works together in a server of its own."""
+
+    group: str
+    """Its Unix group; the first one of the server's account."""
+    folder: str
+    """The folder that they share."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,8 @@ class Policy:
     """Whether servers see only GPUs that they were granted; else those that their accounts may use."""
     gpus: tuple[str, ...] | None = None
     """The GPUs that may be granted; None for all of this machine."""
+    teams: dict[str, Team] = field(default_factory=dict, hash=False)
+    """By the accounts of their servers, which are nobody's: without password and shell."""
 
     def limits_for(self, user: str) -> Numbers:
         """Return the most that a server of `user` may be given."""
@@ -96,7 +111,8 @@ class Policy:
     def parse(cls, found: Any) -> Policy:
         """Return the policy of `{"all": bool, "groups": [..], "users": [..], "admit": [..], "service": name,
         "create": bool, "limits": {"memory": number, "cpu": number, ...}, "limits_of": {name: {...}}, "room": {...},
-        "ids": [first, last], "hide_gpus": bool, "gpus": [..] or null}`.
+        "ids": [first, last], "hide_gpus": bool, "gpus": [..] or null,
+        "teams": {account: {"group": name, "folder": path}}}`.
 
         Every key is optional, and so is every limit; null is none.
 
@@ -130,6 +146,7 @@ class Policy:
             None if found.get("ids") is None else _parse_range(found["ids"]),
             found.get("hide_gpus", False),
             None if found.get("gpus") is None else tuple(found["gpus"]),
+            {name: Team(**one) for name, one in dict(found.get("teams", {})).items()},
         )
 
 
@@ -143,6 +160,8 @@ def may_serve(policy: Policy, entry: pwd.struct_passwd, groups: Iterable[str]) -
     """
     mine = frozenset(groups)
     name = entry.pw_name
+    if team := policy.teams.get(name):
+        return _unlike(team, entry, mine)
     if name not in policy.admit and (why := _privileged(entry, mine)):
         return Refused(
             f'The account "{name}" {why}, so Hubwright does not serve it.',
@@ -200,12 +219,25 @@ def _parse_range(found: Any) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _privileged(entry: pwd.struct_passwd, groups: frozenset[str]) -> str:
+def _unlike(team: Team, entry: pwd.struct_passwd, groups: frozenset[str]) -> Refused | None:
+    """Return why an account is not one that was made for a group's own server; None when it is."""
+    why = _privileged(entry, groups, login=False)
+    if not why and Path(entry.pw_shell).name not in _NO_LOGIN:
+        why = "has a login shell, so it may be a person's"
+    if not why and group_names(entry)[:1] != [team.group]:
+        why = f"has another first group than {team.group}"
+    if not why:
+        return None
+    what = f'The account "{entry.pw_name}" {why}, so it runs no server of a group.'
+    return Refused(what, remedy='Root can rename it; then "hubwright apply" makes the right one.')
+
+
+def _privileged(entry: pwd.struct_passwd, groups: frozenset[str], *, login: bool = True) -> str:
     if entry.pw_uid == 0:
         return "is root"
     if entry.pw_uid < _FIRST_PERSON or entry.pw_uid == _NOBODY:
         return "is a system account"
-    if Path(entry.pw_shell).name in _NO_LOGIN:
+    if login and Path(entry.pw_shell).name in _NO_LOGIN:
         return f"has no login shell ({entry.pw_shell})"
     if entry.pw_gid == 0:
         return "has root's group"

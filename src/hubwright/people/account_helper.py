@@ -118,6 +118,8 @@ class _Request:
             return {"ok": False, "error": f"Too many failed attempts. Try again in {wait} seconds.", "wait": wait}
         error = passwords.WRONG
         try:
+            if name in policy.teams:
+                raise Refused("it is a group's, and nobody's to log in with")
             entry = accounts.served(policy, name)
             refused = passwords.check(name, password, policy.service)
             if refused is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hubwright.errors import MachineError, Refused
 from hubwright.machine import sudoers
-from hubwright.machine.accounts import USERS_GROUP, ensure_group
+from hubwright.machine.accounts import USERS_GROUP, ensure_group, no_login
 from hubwright.machine.policy import PRIVILEGED_GROUPS, Policy, find_account, group_names, may_serve
 
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,30}[a-z0-9_]|[a-z_]")
@@ -61,6 +61,8 @@ def ensure(policy: Policy, name: object, making: Callable[[], None] = lambda: No
     entry = find_account(wanted)
     made = entry is None
     if made:
+        if wanted in policy.teams:
+            raise Refused(f'The account "{wanted}" is missing.', remedy='Root can make it: "hubwright apply".')
         if not policy.create:
             raise Refused(
                 f'This machine has no account "{wanted}".', remedy=f'Root can make it: "hubwright user add {wanted}".'
@@ -89,8 +91,10 @@ def add(policy: Policy, name: object) -> bool:
     return ensure(replace(policy, create=True), wanted)
 
 
-def make_numbered(name: str, uid: int) -> None:
+def make_numbered(name: str, uid: int, team: str | None = None) -> None:
     """Make an ordinary account with a fixed number, without its home, for root; one that is there with it is fine.
+
+    With `team` it is for that group's own server: it has no shell, and that group as its first one.
 
     Raises:
         Refused: the name or the number is another's, or sudo's configuration waits for the name.
@@ -98,7 +102,7 @@ def make_numbered(name: str, uid: int) -> None:
     """
     entry = find_account(check_name(name))
     if entry is None:
-        _make(name, uid)
+        _make(name, uid, team=team)
     elif entry.pw_uid != uid:
         raise Refused(f'The account "{name}" has the number {entry.pw_uid} on this machine, not {uid}.')
 
@@ -201,7 +205,7 @@ def ensure_home(entry: pwd.struct_passwd) -> None:
         )
 
 
-def _make(name: str, uid: int | None = None, kept: tuple[int, int] | None = None) -> None:
+def _make(name: str, uid: int | None = None, kept: tuple[int, int] | None = None, team: str | None = None) -> None:
     """Make an ordinary account with a locked password; with a number that is free and its home, or with `uid`.
 
     A free number is below the range `kept`, whose numbers are the roster's: there one could be a retired one.
@@ -221,11 +225,14 @@ def _make(name: str, uid: int | None = None, kept: tuple[int, int] | None = None
             remedy=f"Root can move {home} away and try again.",
         )
     ensure_group(USERS_GROUP)
-    if name in PRIVILEGED_GROUPS | named.groups or _group_exists(name):
+    if team is not None:
+        group = ["--no-user-group", "--gid", team]
+    elif name in PRIVILEGED_GROUPS | named.groups or _group_exists(name):
         group = ["--no-user-group", "--gid", USERS_GROUP]
     else:
         group = ["--user-group", "--groups", USERS_GROUP]
-    options = ["--home-dir", str(home), "--shell", "/bin/bash", "--comment", "Hubwright", *group]
+    shell = "/bin/bash" if team is None else no_login()
+    options = ["--home-dir", str(home), "--shell", shell, "--comment", "Hubwright", *group]
     if uid is not None:
         for word in ("UID", "GID"):  # else a number above login.defs' own range would be warned of, or not kept
             options += ["--key", f"{word}_MIN=1000", "--key", f"{word}_MAX={2**31 - 2}"]

@@ -14,6 +14,9 @@ _FIRST, _LAST = 1000, 2**31 - 2
 _RESERVED = (60001, 65535)
 """What systemd and Debian keep for themselves: dynamic users, homed, nobody."""
 _GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,30}[a-z0-9_]|[a-z_]")
+_LONGEST_NAME = 32
+"""Characters of an account's name."""
+_TEAM = "team-"
 _SECTION = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -78,6 +81,13 @@ class SharedFolder(BaseModel):
         "without it only root does.",
         examples=["teachers"],
     )
+    collaboration: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether the group has a server of its own in this folder, where all of them see each other write "
+        "in the same notebook. Anybody of the group starts and opens it. It runs as the account `team-` and the "
+        'group\'s name; "hubwright apply" makes that, and installs what it needs.',
+    )
     quota: Bytes | None = Field(
         default=None,
         description="How much all that is in it may take together, whoever it belongs to, where its file system keeps "
@@ -92,6 +102,13 @@ class SharedFolder(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> SharedFolder:
+        if self.collaboration and (self.group is None or self.access != "write"):
+            raise ValueError("has collaboration, which is for a folder with a group and access: write.")
+        if len(self.team or "") > _LONGEST_NAME:
+            raise ValueError(
+                f"has collaboration, whose account {self.team} has more than {_LONGEST_NAME} characters: "
+                "give the group a shorter name."
+            )
         if self.keepers is not None and self.access == "write":
             raise ValueError("has keepers, who are for access: read and access: drop.")
         if self.group is None and self.access == "drop":
@@ -146,3 +163,19 @@ class People(BaseModel):
         description="Folders that everybody shares, or a group of the roster.",
         examples=[[{"folder": "/srv/shared/all"}, {"folder": "/srv/shared/biology", "group": "biology"}]],
     )
+
+    @property
+    def teams(self) -> dict[str, SharedFolder]:
+        """The folders in which a group has a server of its own, by that server's account."""
+        return {one.team: one for one in self.shared if one.team}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> People:
+        named = [one.team for one in self.shared if one.team]
+        for name in named:
+            if named.count(name) > 1:
+                group = self.teams[name].group
+                raise ValueError(f"gives the group {group} two servers of its own: keep collaboration in one folder.")
+            if name in self.users:
+                raise ValueError(f"names the user {name}, which is the account of a group's own server.")
+        return self

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import key_of, listed, listed_name
-from hubwright.care.people import folders
+from hubwright.care.people import folders, teams
 from hubwright.care.people.hub import HubPeople, is_outside
 from hubwright.care.people.serving import encryption
 from hubwright.care.people.step import Plan, Step
@@ -89,6 +89,7 @@ class Planner:
             steps += self._person(person)
         steps += self._quotas()
         steps += self._shared()
+        steps += self._teams()
         steps += self._hub()
         self._tell_admins()
         self.notes += offering.to_build(self.loaded.hub.environments, self.site)
@@ -166,6 +167,10 @@ class Planner:
 
     def _person(self, person: Person) -> Iterator[Step]:
         name, entry = person.name, find_account(person.name)
+        if name in self.loaded.hub.people.teams:
+            what = f'{person.login} would be "{name}", which is the server of a group.'
+            self._problem(person.line, what, "Name the group otherwise.")
+            return
         known = self.table.users.get(name)
         if entry is not None and (trouble := self._trouble(person, entry)):
             self._problem(person.line, trouble.problem.what, trouble.problem.remedy)
@@ -265,6 +270,14 @@ class Planner:
                 yield from folders.sizes(one, self.loaded.hub.people.shared, self.notes)
             except HubwrightError as error:
                 self.problems.append(error.problem)
+
+    def _teams(self) -> Iterator[Step]:
+        if {one.group for one in self.loaded.hub.people.teams.values()} & self.foreign:
+            return
+        try:
+            yield from teams.steps(self.loaded, self.site, self.rule, self.ids)
+        except HubwrightError as error:
+            self.problems.append(error.problem)
 
     # The hub
 

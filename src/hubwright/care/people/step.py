@@ -20,7 +20,7 @@ def _nothing() -> str:
 class Step:
     """One change."""
 
-    what: Literal["account", "home", "group", "quota", "folder", "person", "admin", "files"]
+    what: Literal["account", "home", "group", "quota", "folder", "person", "admin", "files", "packages"]
     change: Change
     name: str
     """Whose it is: a Unix name, a group, a folder."""

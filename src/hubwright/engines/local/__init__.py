@@ -64,6 +64,18 @@ def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Probl
     return [*found, *_without_effect(profiles)]
 
 
+def check_collaboration(config: Config, site: Site) -> list[Problem]:
+    """Return what keeps groups from having servers of their own here; the caller says where hub.yaml wants them."""
+    from hubwright.engines.local import collaboration
+
+    if not site.privileged:
+        return [Problem("", "needs root: without it there is one user.", "Leave it out.")]
+    if collaboration.is_installed(site.prefix):
+        return []
+    what = "needs jupyter-collaboration, which is not installed: the group's server does not start."
+    return [Problem("", what, '"hubwright apply" installs it.', "warning")]
+
+
 def _without_effect(profiles: Profiles) -> Iterator[Problem]:
     """Yield a warning each for what of `profiles` is about containers, and so does nothing here."""
     where = "hub.yaml profiles"

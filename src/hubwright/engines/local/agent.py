@@ -121,6 +121,7 @@ class Place(NamedTuple):
     cpus: int
     """How many threads a kernel's BLAS library may have."""
     privileged: bool
+    umask: int = 0o022
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _join(namespace: int) -> None:
 
 def _serve(channel: socket.socket, place: Place) -> None:
     account = pwd.struct_passwd(place.account)
-    launch.become(account, place.groups, {}, place.pipe, privileged=place.privileged)
+    launch.become(account, place.groups, {}, place.pipe, privileged=place.privileged, umask=place.umask)
     setproctitle(place.title)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Agent(channel, place.cpus).serve()

@@ -24,6 +24,7 @@ from hubwright.engines.local.output import open_pipe
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
 from hubwright.machine import cgroups, keyring, mounts, policy, wire
+from hubwright.machine.accounts import no_login
 from hubwright.machine.files import write_atomically
 from hubwright.machine.process import Process
 
@@ -146,7 +147,7 @@ def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, run
         "HOME": account.pw_dir,
         "USER": account.pw_name,
         "LOGNAME": account.pw_name,
-        "SHELL": account.pw_shell or "/bin/sh",
+        "SHELL": shell_of(account),
         "LANG": "C.UTF-8",
         "PATH": f"{site.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
         "JUPYTER_RUNTIME_DIR": str(runtime),
@@ -154,6 +155,13 @@ def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, run
         "HUBWRIGHT_ZYGOTES": str(site.zygote_socket),
         **launch.env,
     }
+
+
+def shell_of(account: pwd.struct_passwd) -> str:
+    """Return what an account's terminals run; that of a group's server has no shell to log in with."""
+    if Path(account.pw_shell).name == Path(no_login()).name:
+        return "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+    return account.pw_shell or "/bin/sh"
 
 
 def log_path(site: Site, user: str, server: str) -> Path:
@@ -200,7 +208,15 @@ def record(site: Site, launch: Launch, uid: int, group: str) -> None:
     write_atomically(site.servers / launch.key / "server.json", text, 0o600, durable=False)
 
 
-def become(account: pwd.struct_passwd, groups: list[int], env: dict[str, str], pipe: str, *, privileged: bool) -> None:
+def become(
+    account: pwd.struct_passwd,
+    groups: list[int],
+    env: dict[str, str],
+    pipe: str,
+    *,
+    privileged: bool,
+    umask: int = 0o022,
+) -> None:
     """Turn this process into one of the user's: session, output, signals, identity, environment, folder.
 
     What it prints goes into `pipe`. Afterwards it owns its own /proc entries again, as if a login had started it.
@@ -214,7 +230,7 @@ def become(account: pwd.struct_passwd, groups: list[int], env: dict[str, str], p
     os.close(out)
     default_signals(HANDLED)
     FILES.restore()
-    os.umask(0o022)
+    os.umask(umask)
     if privileged:
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

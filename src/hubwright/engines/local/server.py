@@ -22,7 +22,7 @@ _SHELL = (
     'exec "${SHELL:-/bin/sh}" -l'
 )
 ARGUMENTS = (
-    "--ServerApp.jpserver_extensions={'hubwright.engines.local.extension': True}",
+    "--ServerApp.jpserver_extensions=hubwright.engines.local.extension=True",
     # its own metrics would walk through all processes every second, and wait 50 ms for each of them
     "--ResourceUseDisplay.enable_prometheus_metrics=False",
     "--ResourceUseDisplay.track_cpu_percent=True",

@@ -20,6 +20,7 @@ from setproctitle import setproctitle
 from hubwright.engines.local import (
     agent,
     answers,
+    collaboration,
     events,
     gpus,
     installed,
@@ -107,6 +108,9 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     account, rule = _account(site, wanted.user)
     wanted = _within(wanted, rule)
     launch.check_home(account)
+    team = rule.teams.get(wanted.user)
+    if team:
+        collaboration.check_folder(team, account.pw_gid, site)
     handed = gpus.handed(wanted.gpus, rule, wanted.user)
     share = room.Room.of(rule, hierarchy)
     missing = hierarchy.missing(wanted.limits) or hierarchy.missing(wanted.total)
@@ -157,12 +161,15 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     pipe = str(site.servers / wanted.key / PIPE)
     groups = [*os.getgrouplist(account.pw_name, account.pw_gid), *handed.groups]
     cpus = max(1, round(wanted.limits.cpu or len(os.sched_getaffinity(0))))
-    helper.settle(agent.Place(tuple(account), groups, pipe, f"kernel-agent {name}", cpus, site.privileged), namespace)
-    launch.become(account, groups, env, pipe, privileged=site.privileged)
+    umask = collaboration.UMASK if team else 0o022
+    place = agent.Place(tuple(account), groups, pipe, f"kernel-agent {name}", cpus, site.privileged, umask)
+    helper.settle(place, namespace)
+    launch.become(account, groups, env, pipe, privileged=site.privileged, umask=umask)
     setproctitle(f"notebook-server {name}")
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
     sys.argv = ["jupyterhub-singleuser"]
-    server.serve(listener, caller, helper.channel, [*server.node_roots(MACHINE.npm_prefix), *wanted.args])
+    more = collaboration.join(team, site.prefix) if team else []
+    server.serve(listener, caller, helper.channel, [*server.node_roots(MACHINE.npm_prefix), *wanted.args, *more])
 
 
 def refusal(why: HubwrightError) -> bytes:

@@ -12,7 +12,7 @@ from tornado.web import HTTPError, authenticated
 
 from hubwright.engines import granting
 from hubwright.hub import ahead
-from hubwright.hub.pages import failures, sharing, start
+from hubwright.hub.pages import failures, sharing, start, together
 from hubwright.hub.pages.assets import PATTERN, AssetHandler
 
 
@@ -27,6 +27,7 @@ class HomeHandler(stock.HomeHandler):
         """The page that Start opens is known where there is nothing to choose."""
         choice = await self.current_user.spawner.get_options_form()
         told = {"failure": failures.of, "shared": sharing.of(self), "ahead": (lambda _: "") if choice else ahead.of}
+        more["together"] = together.of(self)
         if not choice:
             ahead.let_in(self)
         return await super().render_template("home.html", **told, **more)

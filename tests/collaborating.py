@@ -1,0 +1,137 @@
+"""A group of real accounts with a server of its own, and a client that writes in a notebook with others."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import websocket
+
+from hubwright.engines.local import collaboration
+from tests.conftest import Account, remove_account
+from tests.running import PREFIX, Notebook, Service
+from tests.slowness import SLOWNESS
+
+YAML = """\
+hub: {name: Physics Lab, listen: "127.0.0.1:{port}", landing: home}
+auth: {kind: pam, allow: all}
+engine: {kind: local, memory: 1G}
+people:
+  roster: people.yaml
+  ids: %(ids)s
+  shared:
+    - {folder: %(folder)s, group: %(group)s, collaboration: true}
+"""
+
+NOTEBOOK = {
+    "cells": [{"cell_type": "code", "id": "a", "metadata": {}, "execution_count": None, "outputs": [], "source": "1"}],
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+class Group:
+    """A group, its folder, and a service in which it has a server of its own."""
+
+    def __init__(self, service: Callable[[str], Service], people: list[Account]) -> None:
+        first = 2_000_000 + secrets.randbelow(900_000) * 1000
+        self.name = f"hwg-{secrets.token_hex(4)}"
+        self.team = f"team-{self.name}"
+        self.folder = Path(f"/srv/hwt-{secrets.token_hex(4)}")
+        self.people = people
+        words = {"ids": f"{first}-{first + 999}", "folder": self.folder, "group": self.name}
+        self.service = service(YAML % words)
+        self.consist_of(*people)
+
+    def consist_of(self, *people: Account) -> None:
+        """Write the roster: these are in the group, the others are not."""
+        lines = [{"address": one.name, "groups": [self.name] * (one in people)} for one in self.people]
+        (self.service.folder / "people.yaml").write_text(json.dumps(lines))
+
+    def apply(self) -> dict[str, Any]:
+        """Bring everything into step; all of it must succeed."""
+        done = json.loads(self.service.cli("apply", "--json", "--yes").stdout)
+        assert not done["problems"], done
+        assert not [step for step in done["steps"] if step["error"]], done
+        return done
+
+    def begin(self, by: Account) -> Notebook:
+        """Have somebody start its server, unless it runs."""
+        hub, headers = self.service, {"Authorization": f"token {self.service.token(by.name)}"}
+        answer = hub.api("POST", f"/users/{self.team}/server", {}, headers=headers)
+        running = answer.status_code == 400 and "is already running" in answer.text
+        assert running or answer.status_code in (201, 202), f"{answer.text}\n{hub.logs()}"
+        deadline = time.monotonic() + 60 * SLOWNESS
+        while not (model := hub.server(self.team, "")).get("ready"):
+            assert model.get("pending") and time.monotonic() < deadline, f"{model}\n{hub.logs()}"
+            time.sleep(0.1)
+        return Notebook(hub, self.team, "")
+
+
+@contextmanager
+def group_of(service: Callable[[str], Service], people: list[Account]) -> Iterator[Group]:
+    """Make a group; its account, home, folder and itself go at the end."""
+    made = Group(service, people)
+    try:
+        yield made
+    finally:
+        made.service.clean()
+        remove_account(made.team)
+        shutil.rmtree(f"/home/{made.team}", ignore_errors=True)
+        subprocess.run(["groupdel", made.name], check=False, capture_output=True)
+        subprocess.run(["rm", "-rf", "--", str(made.folder)], check=True)
+
+
+class Writer:
+    """Somebody who has a notebook of the group open, as JupyterLab would have it."""
+
+    def __init__(self, notebook: Notebook, path: str, token: str) -> None:
+        place = str(collaboration.place(PREFIX))
+        if place not in sys.path:
+            sys.path.append(place)
+        import pycrdt
+
+        self.pycrdt, self.doc = pycrdt, pycrdt.Doc()
+        body = {"format": "json", "type": "notebook"}
+        session = notebook.ask("PUT", f"api/collaboration/session/{path}", body, token=token)
+        assert session.status_code in (200, 201), session.text
+        told = session.json()
+        room = f"json:notebook:{told['fileId']}"
+        self.socket = notebook.socket(f"api/collaboration/room/{room}?sessionId={told['sessionId']}", token=token)
+        self.socket.settimeout(0.2)
+        self.socket.send_binary(pycrdt.create_sync_message(self.doc))
+
+    @property
+    def sources(self) -> list[str]:
+        """The text of each cell, as this one sees it now."""
+        self.listen()
+        cells = self.doc.get("cells", type=self.pycrdt.Array)
+        return [str(cell["source"]) for cell in cells]
+
+    def listen(self) -> None:
+        """Take what the others have written."""
+        while True:
+            try:
+                message = self.socket.recv()
+            except websocket.WebSocketTimeoutException:
+                return
+            if isinstance(message, bytes) and message[:1] == b"\0":
+                reply = self.pycrdt.handle_sync_message(message[1:], self.doc)
+                if reply:
+                    self.socket.send_binary(reply)
+
+    def write(self, text: str) -> None:
+        """Add to the first cell."""
+        before = self.doc.get_state()
+        source = self.doc.get("cells", type=self.pycrdt.Array)[0]["source"]
+        source += text
+        self.socket.send_binary(self.pycrdt.create_update_message(self.doc.get_update(before)))
