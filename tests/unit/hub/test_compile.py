@@ -10,11 +10,12 @@ from jupyterhub.spawner import Spawner
 from traitlets.config import Config
 from traitlets.utils.importstring import import_item
 
+from hubwright.auth.unix_accounts import AccountAuthenticator
 from hubwright.engines.granting import GrantingMixin
 from hubwright.hub.app import Application
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-KNOWN = {cls.__name__: cls for cls in (Authenticator, GrantingMixin, Proxy, Spawner)}
+KNOWN = {cls.__name__: cls for cls in (AccountAuthenticator, Authenticator, GrantingMixin, Proxy, Spawner)}
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
