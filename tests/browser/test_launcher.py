@@ -1,0 +1,98 @@
+"""JupyterLab's launcher: the kernels that somebody may use, no other, and each of them runs a cell."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.conftest import Person
+from tests.conftest import Account
+from tests.running import PREFIX, Service
+
+from hubwright.fields import instance_of
+
+pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(300)]
+
+YAML = """\
+hub: {{name: Evening School, listen: "127.0.0.1:{{port}}"}}
+auth: {{kind: pam, allow: all}}
+environments:
+  default: {{kind: existing, prefix: {prefix}, display: Python 3 (course)}}
+  deep: {{kind: existing, prefix: {prefix}, display: Deep learning, allow: {{groups: [{group}]}}}}
+"""
+CARDS = ".jp-LauncherCard[data-category=Notebook]"
+
+
+@pytest.fixture
+def group() -> Iterator[str]:
+    name = f"hwt-{secrets.token_hex(4)}"
+    subprocess.run(["groupadd", name], check=True)
+    yield name
+    subprocess.run(["groupdel", name], check=False, capture_output=True)
+
+
+@pytest.fixture
+def hub(service: Callable[..., Service], group: str) -> Iterator[Service]:
+    one = service(YAML.format(prefix=PREFIX, group=group))
+    try:
+        yield one.up(wait=120)
+    finally:
+        shutil.rmtree(Path("/opt/hubwright/environments") / instance_of(one.state), ignore_errors=True)
+
+
+def of_the_machine() -> set[str]:
+    """Return the names of kernels that are registered on this machine, such as Debian's of R."""
+    files = [*Path("/usr").glob("share/jupyter/kernels/*/kernel.json")]
+    files += Path("/usr/local").glob("share/jupyter/kernels/*/kernel.json")
+    return {json.loads(file.read_text())["display_name"] for file in files}
+
+
+def make_own(person: Account, name: str) -> None:
+    """Make a virtual environment in a home, with ipykernel from the environment of the tests."""
+    prefix = person.home / name
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True)
+    (packages,) = prefix.glob("lib/python3*/site-packages")
+    (ours,) = PREFIX.glob("lib/python3*/site-packages")
+    (packages / "ipykernel").symlink_to(ours / "ipykernel")
+    (packages / "rest.pth").write_text(f"{ours}\n")
+    subprocess.run(["chown", "-R", f"{person.uid}:{person.gid}", str(prefix)], check=True)
+
+
+def runs(browser: Person, kernel: str, code: str, output: str) -> None:
+    """Make a notebook with a kernel from the launcher, and run a cell in it."""
+    browser.page.locator(f'{CARDS}[title="{kernel}"]').click()
+    browser.run_cell(code)
+    browser.output(output)
+
+
+def test_two_people_see_their_kernels_and_each_runs_a_cell(
+    hub: Service, group: str, account: Callable[..., Account], person: Callable[[Service], Person]
+) -> None:
+    """One is in the group and has an environment of his own; the other is not, and has a broken one."""
+    ada, bob = account(groups=[group]), account()
+    make_own(ada, "mine")
+    make_own(bob, "old")
+    next((bob.home / "old").glob("lib/python3*/site-packages/ipykernel")).unlink()
+    broken = (
+        f"old (~/old): broken, it has no ipykernel; install it with {bob.home}/old/bin/python -m pip install ipykernel"
+    )
+    shared = {"Python 3 (course)", *of_the_machine()}
+    expected = {ada: shared | {"Deep learning", "mine (~/mine)"}, bob: shared | {broken}}
+    for one, titles in expected.items():
+        browser = person(hub)
+        browser.enter(one)
+        browser.lab()
+        expect(browser.page.locator(CARDS)).to_have_count(len(titles))
+        assert {card.get_attribute("title") for card in browser.page.locator(CARDS).all()} == titles
+        if one is ada:
+            browser.picture("launcher", themes=False)
+            runs(browser, "mine (~/mine)", "import sys; print(sys.prefix, 6 * 7)", f"{ada.home}/mine 42")
+        else:
+            runs(browser, "Python 3 (course)", "import os; print(os.getuid(), 6 * 7)", f"{bob.uid} 42")
