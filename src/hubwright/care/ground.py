@@ -88,6 +88,7 @@ def make_folders(site: Site) -> None:
     """Make the accounts and folders of the service, with owners and modes that keep everybody else out.
 
     As root the hub's account may add files to state and run folder but, by their sticky bit, rename nothing of root's.
+    The servers' folder is the engine's: one that is there stays as it is, since commands come by while it is used.
     """
     if not site.privileged:
         _make_parents(site.state.parent, 0o755)
@@ -111,7 +112,14 @@ def make_folders(site: Site) -> None:
     make_folder(_user_logs(site), 0o700, root)
     make_folder(site.static, 0o755, root)
     make_folder(site.routes, 0o700, Owner.of(site.account))
-    make_folder(site.servers, 0o711, root)
+    if not os.path.lexists(site.servers):
+        make_servers_folder(site)
+
+
+def make_servers_folder(site: Site) -> None:
+    """Make the folder of servers as the fork server needs it: root's, and nobody else adds to it."""
+    if site.privileged:
+        make_folder(site.servers, 0o711, Owner(0, 0))
 
 
 def make_secrets(site: Site) -> None:

@@ -12,7 +12,7 @@ from datetime import date
 from hubwright import proxy
 from hubwright.auth import FAMILY as AUTH
 from hubwright.care import content, environments
-from hubwright.care.ground import write_file
+from hubwright.care.ground import make_servers_folder, write_file
 from hubwright.care.listeners import INTERNAL, PUBLIC, REDIRECT
 from hubwright.care.part import Part
 from hubwright.care.programs import (
@@ -131,6 +131,7 @@ def _parts(loaded: Loaded, site: Site, voice: Voice, renewal: Renewal, listeners
     handed = write_file(site, who.FILE, contents(hub), for_hub_only=True)
     elsewhere = hosted(hub.engine)
     if elsewhere is None:
+        make_servers_folder(site)
         merge = getattr(hub.engine, "merge_memory", False)
         wishes = {"preload": list(preloaded(hub.environments)), "merge_memory": merge}
         told[FORK_SERVER] = write_file(site, PRELOAD_FILE, wishes)

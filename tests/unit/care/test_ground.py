@@ -42,6 +42,25 @@ def test_secrets_are_made_once_and_long_enough(site):
 
 
 @pytest.mark.root
+def test_the_servers_folder_stays_the_engines_until_the_fork_server_needs_it(site):
+    """With containers the hub makes folders in it; `apply`, `content push` and others come by while it is used."""
+    folder = Path(tempfile.mkdtemp(prefix="hwt-", dir="/var/lib"))
+    try:
+        folder.chmod(0o755)
+        ours = replace(site, privileged=True, account="hubwright", state=folder / "state", run=folder / "run/x")
+        ground.make_folders(ours)
+        assert (mode(ours.servers), ours.servers.stat().st_gid) == (0o711, 0)
+        ours.servers.chmod(0o1771)
+        os.chown(ours.servers, 0, 1)
+        ground.make_folders(ours)
+        assert (mode(ours.servers), ours.servers.stat().st_gid) == (0o1771, 1)
+        ground.make_servers_folder(ours)
+        assert (mode(ours.servers), ours.servers.stat().st_gid) == (0o711, 0)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("names", "taken"),
     [((), True), (("archive",), True), (("notes", "secrets"), True), (("archive", "etc"), False), (("static",), False)],
