@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, cache, environment_of, forked, python, trying
+from hubwright.envs import Made, Tell, Wanted, cache, environment_of, forked, python, strays, trying
 from hubwright.envs.access import let_in
 from hubwright.envs.versions import Version, Versions
 from hubwright.errors import MachineError, Refused
@@ -61,7 +61,7 @@ def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
     versions = versions_of(name, site)
     make_folders(site)
     let_in(name, config, site)
-    with versions.lock(), cache.shared(site), readable():
+    with versions.lock(), cache.shared(site), readable(), strays.BUILDS.one() if site.privileged else nullcontext():
         lock = _locked(name, config, site)
         made_of = source(name, config, site)
         begun = versions.begin()
