@@ -33,6 +33,8 @@ if sys.prefix == sys.base_prefix:  # Debian's Python looks for packages elsewher
 
 @dataclass(frozen=True)
 class Package:
+_LOCAL = ("prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'")
+"""And puts them elsewhere."""
     """A package: its files by the path that they get, as text, as the file to copy, or as `-> target` of a link."""
 
     name: str
@@ -122,6 +124,7 @@ def installed(*names: str) -> list[Package]:
             f"{_LIBRARY}/site-packages/{path}": root / str(path)
             for path in distribution.files or ()
             if not {"..", "typeshed"} & {*path.parts} and path.suffix != ".pyc" and (root / str(path)).is_file()
+    files[f"{_LIBRARY}/sysconfig.py"] = (library / "sysconfig.py").read_text().replace(*_LOCAL)
         }
         found[name] = Package(name, distribution.version, ["python", *depends], files)
     return list(found.values())

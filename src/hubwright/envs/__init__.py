@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
@@ -63,6 +63,8 @@ class Made:
     """What its kernel must be able to import before people get it."""
     importing: str = "import {}"
     """The cell that imports one, in the kernel's language."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What each of its kernels has set."""
 
 
 class Environment(Protocol):

@@ -70,11 +70,11 @@ def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
             made = environment_of(config).make(config, wanted, tell)
             tell("Trying its kernel")
             _prove(name, begun / "kernel", made, site)
-            python.try_preload(made.prefix / "bin" / "python", forked(config), f"environments.{name}.preload")
+            modules, set_ = forked(config), dict(made.variables)
+            python.try_preload(made.prefix / "bin" / "python", modules, f"environments.{name}.preload", set_)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            version = Version(
-                int(begun.name), now, made_of, made.language, str(made.prefix), dict(made.packages), forked(config)
-            )
+            told = (made.language, str(made.prefix), dict(made.packages), modules, set_)
+            version = Version(int(begun.name), now, made_of, *told)
             versions.record(version)
         except OSError as error:
             raise MachineError(f"could not be built: {error.strerror}.", where=f"environments.{name}") from error

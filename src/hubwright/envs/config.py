@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from hubwright.fields import shown
+from hubwright.fields import matching, shown
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _TAKEN = {"python3": "is the kernel of the environment `default`; give that one a kind instead."}
@@ -31,6 +31,13 @@ def _check_module(value: str) -> str:
         raise ValueError(f"is not the name of a Python module: {shown(value)}.")
     return value
 
+
+check_requirement = matching(
+    re.compile(r"[A-Za-z0-9]([^\0\r\n]{0,998})"),
+    'is not a package: {}. Write "numpy", "numpy>=2" or "name @ https://...".',
+    printable=True,
+)
+"""Returns what looks like pip's way to name a package; ValueError otherwise."""
 
 EnvironmentName = Annotated[str, AfterValidator(_check_name)]
 ModuleName = Annotated[str, AfterValidator(_check_module), WithJsonSchema({"title": "module name", "type": "string"})]

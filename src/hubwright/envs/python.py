@@ -112,23 +112,23 @@ def modules_of(python: Path, packages: Sequence[str], where: str = "") -> list[s
     return found
 
 
-def try_preload(python: Path, modules: Sequence[str], where: str) -> None:
-    """Import what kernels are to find imported, as an account without rights.
+def try_preload(python: Path, modules: Sequence[str], where: str, variables: Mapping[str, str]) -> None:
+    """Import what kernels are to find imported, as an account without rights, with the environment's own variables.
 
     Raises:
         MachineError: one cannot be imported, or leaves a thread, and a process with two cannot fork safely.
     """
-    if modules and (wrong := _say(python, _PRELOAD, where, *modules)):
+    if modules and (wrong := _say(python, _PRELOAD, where, *modules, variables=variables)):
         name, what = wrong
         raise MachineError(what, where=f"{where}: {name}", remedy="Install it, or take it off the list.")
 
 
-def _say(python: Path, program: str, where: str, *words: str) -> Any:
+def _say(python: Path, program: str, where: str, *words: str, variables: Mapping[str, str] | None = None) -> Any:
     """Return what a short program prints as JSON; what the environment adds to it runs as an account without rights."""
-    command = [str(python), "-I", "-c", program, *words]
+    command, env = [str(python), "-I", "-c", program, *words], {**(variables or {}), **_ENV}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, cwd="/", env=_ENV, **trying.identity()
+            command, capture_output=True, text=True, timeout=60, check=False, cwd="/", env=env, **trying.identity()
         )
         if done.returncode == 0:
             return json.loads(done.stdout)

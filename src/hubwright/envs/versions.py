@@ -36,6 +36,8 @@ class Version:
     """Name to version."""
     preload: tuple[str, ...] = ()
     """The modules that its kernels find imported."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What each of its kernels has set."""
 
 
 class Versions:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
+from tests import wheels
 from tests.environments import site_of
 
-from hubwright.envs import building, offering, python
+from hubwright.envs import building, cleaning, offering, python
 from hubwright.errors import ConfigError, MachineError
 
 pytestmark = pytest.mark.root
@@ -79,25 +79,25 @@ def test_what_comes_only_as_source_is_not_built_unless_that_is_said(folder):
 
 
 def test_what_a_wheel_brings_never_runs_as_root(folder):
-    """A line of a `.pth` is run whenever the environment's Python starts, also to compile it."""
-    seen, wheels = folder / "seen", folder / "wheels"
+    """A line of a `.pth` is run whenever the environment's Python starts, also to compile it.
+
+    Any name will do for an environment, and any Python of the machine.
+    """
+    seen = folder / "seen"
     seen.mkdir()
     seen.chmod(0o777)
-    wheels.mkdir()
-    info = "evil-1.0.dist-info"
-    with zipfile.ZipFile(wheels / "evil-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("evil.pth", f"import os; open('{seen}/' + str(os.getuid()), 'w').close()\n")
-        wheel.writestr("evil.py", "")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", f"evil.pth,,\nevil.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
-    yaml = f"  lab: {{kind: uv, packages: [evil], index: 'https://pypi.org/simple', find_links: {wheels}}}\n"
-    environments, site = site_of(folder, f"environments:\n{yaml}")
-    version = building.build("lab", environments["lab"], site, print)
+    evil = {"evil.pth": f"import os; open('{seen}/' + str(os.getuid()), 'w').close()\n", "evil.py": ""}
+    place = wheels.write(folder / "wheels", "evil", files=evil).parent
+    named = f"  python: {{kind: uv, python: /usr/bin/python3, packages: [evil], find_links: {place},"
+    environments, site = site_of(folder, f"environments:\n{named} index: 'https://pypi.org/simple'}}\n")
+    version = building.build("python", environments["python"], site, print)
     assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
     packages = next(Path(version.prefix).glob("lib/python3*/site-packages"))
     assert [*packages.glob("__pycache__/evil.*.pyc")]
     assert [*packages.glob("ipykernel/__pycache__/kernelbase.*.pyc")]
+    assert (Path(version.prefix) / "bin" / "python").resolve() == Path("/usr/bin/python3").resolve()
+    assert [waste.name for waste in cleaning.find(["python"], site, versions=False) if waste.name] == []
+    assert [waste.name for waste in cleaning.find([], site, versions=False) if waste.name] == ["python"]
 
 
 def test_what_builds_share_is_roots_alone(folder):

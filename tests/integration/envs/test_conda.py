@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
-import os
 import pwd
 import shutil
 import signal
 import stat
 import subprocess
+import tarfile
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests import conda_channel
+from tests import conda_channel, wheels
 from tests.conda_channel import Package, module
 from tests.conftest import wait_until
 from tests.environments import Lab
@@ -74,10 +77,7 @@ def test_what_is_linked_is_roots_readable_compiled_and_shared_with_the_cache(bui
     assert say(built, "import beta; print(beta.__cached__)").endswith(".pyc\n")
 
 
-def test_what_packages_bring_never_runs_as_root(changed, tmp_path):
-    seen = Path("/var/lib") / f"hwt-seen-{os.getpid()}"
-    seen.mkdir()
-    seen.chmod(0o777)
+def test_what_packages_bring_never_runs_as_root(changed, seen):
     write = f"import os; open('{seen}/' + str(os.getuid()), 'w').close()\n"
     evil = module("evil", text=write, depends=["python"])
     files = {
@@ -87,14 +87,11 @@ def test_what_packages_bring_never_runs_as_root(changed, tmp_path):
         "bin/.evil-post-link.sh": f"touch {seen}/post-link\n",
     }
     conda_channel.write(changed.folder / "channel", Package("evil", depends=["python"], files=files, noarch="python"))
-    try:
-        changed.write(LAB.replace("beta", "evil")).build()
-        assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
-        launch = (changed.kernel() / "launch").read_text()
-        assert f"export EVIL_DATA={prefix(changed)}/share\n" in launch
-        assert f"export CONDA_PREFIX={prefix(changed)}\n" in launch
-    finally:
-        shutil.rmtree(seen)
+    changed.write(LAB.replace("beta", "evil")).build()
+    assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+    launch = (changed.kernel() / "launch").read_text()
+    assert f"export EVIL_DATA={prefix(changed)}/share\n" in launch
+    assert f"export CONDA_PREFIX={prefix(changed)}\n" in launch
 
 
 def test_an_environment_file_is_understood(changed):
@@ -108,13 +105,106 @@ def test_an_environment_file_is_understood(changed):
     assert offering.unfinished("lab", changed.entry("lab"), changed.site) == "has changed since it was built."
 
 
-def test_pips_packages_are_refused_in_words(changed):
-    (changed.folder / "environment.yml").write_text("channels: [./channel]\ndependencies: [alpha, {pip: [six]}]\n")
-    changed.write("  lab: {kind: conda, file: environment.yml}")
-    with pytest.raises(ConfigError, match="make an environment of kind uv"):
-        changed.build()
-    told = list(offering.check({"lab": changed.entry("lab")}, changed.site))
-    assert [problem.where for problem in told] == ["hub.yaml environments.lab.file"]
+PIP = """\
+channels: [./channel]
+dependencies:
+  - alpha
+  - theta
+  - pip: [--no-index, -f wheels, -r more.txt, omega]
+"""
+BACKEND = """\
+import os, wheels
+from pathlib import Path
+open("{seen}/" + str(os.getuid()), "w").close()
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    return wheels.write(Path(folder), "sigma").name
+"""
+
+
+@pytest.fixture
+def seen(lab: Lab) -> Iterator[Path]:
+    """A folder in which everybody may leave a mark."""
+    made = lab.folder / "seen"
+    made.mkdir()
+    made.chmod(0o777)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def with_pip(changed: Lab, seen: Path) -> Lab:
+    """One whose environment file has packages of pip: wheels, one that comes as source, and one that conda has."""
+    theta = module("theta")
+    told = {"site-packages/theta-1.0.dist-info/direct_url.json": '{"url": "file:///feedstock", "dir_info": {}}'}
+    conda_channel.write(changed.folder / "channel", replace(theta, files={**theta.files, **told}))
+    place = changed.folder / "wheels"
+    main = "__version__ = '1.0'\ndef main():\n    print('omega runs')\n"
+    wheels.write(place, "omega", files={"omega.py": main}, needs=["alpha", "theta", "psi"], scripts="omega")
+    marks = {"psi.py": "", "psi.pth": f"import os; open('{seen}/' + str(os.getuid()), 'w').close()\n"}
+    wheels.write(place, "psi", files=marks)
+    with tarfile.open(place / "sigma-1.0.tar.gz", "w:gz") as source:
+        for name, text in {
+            "PKG-INFO": "Metadata-Version: 2.1\nName: sigma\nVersion: 1.0\n",
+            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+            "backend.py": BACKEND.format(seen=seen),
+            "wheels.py": Path(wheels.__file__).read_text(),
+        }.items():
+            info = tarfile.TarInfo(f"sigma-1.0/{name}")
+            info.size = len(text.encode())
+            source.addfile(info, io.BytesIO(text.encode()))
+    (changed.folder / "more.txt").write_text("sigma  # from its source\n")
+    (changed.folder / "environment.yml").write_text(PIP)
+    return changed.write("  lab: {kind: conda, file: environment.yml, imports: [omega, sigma]}")
+
+
+def test_pips_packages_come_on_top_and_never_run_as_root(with_pip, seen):
+    steps: list[str] = []
+    version = building.build("lab", with_pip.entry("lab"), with_pip.site, steps.append)
+    for word in ("Looking for packages", "Linking alpha (", "Resolved 3 packages", "Trying its kernel"):
+        assert any(step.startswith(word) for step in steps), steps
+    assert {name: version.packages[name] for name in ("alpha", "theta", "omega", "psi", "sigma")} == {
+        "alpha": "2.0",
+        "theta": "1.0",
+        "omega": "1.0",
+        "psi": "1.0",
+        "sigma": "1.0",
+    }
+    assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+    assert subprocess.run([prefix(with_pip) / "bin/omega"], capture_output=True, text=True).stdout == "omega runs\n"
+    packages = prefix(with_pip) / f"lib/python{conda_channel.MINOR}/site-packages"
+    assert {(packages / name).stat().st_uid for name in ("omega.py", "sigma.py", "psi.pth")} == {0}
+    assert [*packages.glob("__pycache__/omega.*.pyc")]
+    assert not (prefix(with_pip) / ".lock").exists()
+    (with_pip.folder / "more.txt").write_text("")
+    assert offering.unfinished("lab", with_pip.entry("lab"), with_pip.site) == "has changed since it was built."
+
+
+def test_what_of_pip_does_not_fit_condas_is_refused_and_what_is_not_there_told(with_pip):
+    before = prefix(with_pip)
+    for word, told in (("alpha<2", "alpha"), ("no-such-package", "no-such-package was not found")):
+        (with_pip.folder / "environment.yml").write_text(PIP.replace("omega", f"'{word}'"))
+        with pytest.raises(MachineError, match=told):
+            with_pip.build()
+    (with_pip.folder / "more.txt").unlink()
+    with pytest.raises(ConfigError, match=r"more.txt cannot be read: No such file"):
+        with_pip.build()
+    assert prefix(with_pip) == before
+
+
+def test_both_are_locked_together(with_pip):
+    path = building.write_lock("lab", with_pip.entry("lab"), with_pip.site, lambda step: None)
+    try:
+        text = path.read_text()
+        assert "# pip: omega==1.0 --hash=sha256:" in text
+        assert "conda: $HUB/channel/noarch/theta-1.0-0.tar.bz2\n" in text
+        assert "# pip: theta" not in text
+        wheels.write(with_pip.folder / "wheels", "omega", "1.1", {"omega.py": "__version__ = '1.1'\n"})
+        assert with_pip.build().packages["omega"] == "1.0"
+        wheels.write(with_pip.folder / "wheels", "omega", "1.0", {"omega.py": "__version__ = 'another'\n"})
+        with pytest.raises(MachineError, match=r"Hash mismatch for `omega==1\.0`"):
+            with_pip.build()
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import json
 import os
 import pwd
 import subprocess
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import wheels
 from tests.conftest import Account
 from tests.running import PREFIX, Notebook, Service
 
@@ -162,25 +162,9 @@ def test_pip_behaves_the_same(notebook: Notebook) -> None:
     assert str(PREFIX) in seen[0]
 
 
-def wheel(folder: Path) -> Path:
-    """Write a package of one module into a folder, as pip takes it."""
-    made, about = folder / "hwt_tiny-1.0-py3-none-any.whl", "hwt_tiny-1.0.dist-info"
-    files = {
-        "hwt_tiny.py": "ANSWER = 42\n",
-        f"{about}/METADATA": "Metadata-Version: 2.1\nName: hwt-tiny\nVersion: 1.0\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    with zipfile.ZipFile(made, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-        archive.writestr(f"{about}/RECORD", "".join(f"{name},,\n" for name in (*files, f"{about}/RECORD")))
-    made.chmod(0o644)
-    return made
-
-
 def test_pip_installs_to_the_same_place(notebook: Notebook, person: Account) -> None:
     """With `--user`, which an environment may refuse, the same answer; what was installed is the same import."""
-    package, seen = wheel(person.home), []
+    package, seen = wheels.write(person.home, "hwt_tiny", files={"hwt_tiny.py": "ANSWER = 42\n"}), []
     for name in ("python3", "executed"):
         kernel = notebook.kernel(name)
         user = kernel.run(f"%pip install --no-index --user {package}")

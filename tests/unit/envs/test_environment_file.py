@@ -31,10 +31,41 @@ prefix: /home/ada/miniforge3/envs/science
     assert found.variables == {"PROJ_NETWORK": "ON", "LIMIT": "3"}
 
 
+def test_what_stands_below_pip_is_understood():
+    text = """\
+dependencies:
+  - python
+  - pip
+  - pip:
+    - torch>=2
+    - "ours @ https://example.org/ours-1.0-py3-none-any.whl"
+    - --extra-index-url https://example.org/simple
+    - -f ./wheels
+    - --find-links=https://example.org/wheels
+    - --no-index
+    - -r requirements.txt
+"""
+    found = parse(text, PATH)
+    assert found.packages == ("python", "pip")
+    assert found.pip == (
+        "torch>=2",
+        "ours @ https://example.org/ours-1.0-py3-none-any.whl",
+        "--extra-index-url https://example.org/simple",
+        "--find-links /srv/wheels",
+        "--find-links https://example.org/wheels",
+        "--no-index",
+    )
+    assert found.pip_files == ("requirements.txt",)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("dependencies: [numpy, {pip: [torch]}]", "packages of pip are not put into a conda environment"),
+        ("dependencies: [numpy, {pip: torch}]", "`pip` must be a list"),
+        ("dependencies: [{pip: [./torch]}]", "`pip` is not a package: "),
+        ("dependencies: [{pip: ['-e git+https://example.org/x']}]", "`pip` is not a package: "),
+        ("dependencies: [{pip: ['--index-url ftp://x']}]", "`pip` is not a package: "),
+        ("dependencies: [{npm: [x]}]", "holds something that is no name"),
         ("dependencies: numpy", "`dependencies` must be a list"),
         ("dependencies: ['num?py']", "`dependencies` is not a package"),
         ("dependencies: [3]", "holds something that is no name: 3"),
@@ -55,5 +86,5 @@ def test_what_is_not_understood_is_told(text, words):
 
 def test_every_mistake_is_told_at_once():
     with pytest.raises(ConfigError) as told:
-        parse("dependencies: [3, {pip: [torch]}]\nother: 1", PATH)
+        parse("dependencies: [3, {pip: [./torch]}]\nother: 1", PATH)
     assert len(told.value.problems) == 3

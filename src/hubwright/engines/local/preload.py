@@ -105,11 +105,10 @@ _PATTERNS: tuple[str | bytes, ...] = (
     r"(?i)^[rubf]*$",
 )
 """By what each server or kernel looks for something; Python keeps what it has compiled."""
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""What says how many threads BLAS libraries start."""
 _WHILE_IMPORTING = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
+    **dict.fromkeys(THREADS, "1"),
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # debugpy need not warn the fork server's log about frozen modules
 }
 KERNEL_ENVIRONMENT: dict[str, str] = {}

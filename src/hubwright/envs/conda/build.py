@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,10 +14,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hubwright.envs import Made, Tell, Wanted, bytecode, irkernel, named, python, taking
+from hubwright.envs import Made, Tell, Wanted, bytecode, irkernel, named, python, taking, trying, uvs
 from hubwright.envs.conda import activation
 from hubwright.envs.conda.config import Config
 from hubwright.envs.conda.environment_file import EnvironmentFile, parse
+from hubwright.envs.conda.pip import Pip, locked
 from hubwright.errors import ConfigError, MachineError, Problem, printable
 from hubwright.fields import Site
 
@@ -43,8 +45,12 @@ def check(config: Config, site: Site) -> list[Problem]:
         told = _file(config, site)
     except ConfigError as error:
         return [*found, *error.problems]
-    if config.file:
-        found += named.others_may_change(site, "file", config.file)
+    for path in (config.file, *_beside(config, told)) if config.file else ():
+        found += named.others_may_change(site, "file", path)
+    if told.pip or told.pip_files:
+        found += uvs.missing("file")
+    if (told.pip or told.pip_files) and config.kernel != "python":
+        found.append(Problem("file", "has packages of pip, which are for Python.", "Leave them out with `kernel: r`."))
     for channel in _channels(config, told):
         if _is_folder(channel):
             found += named.folder_problems(site, "channels", channel)
@@ -52,12 +58,13 @@ def check(config: Config, site: Site) -> list[Problem]:
 
 
 def sources(config: Config, site: Site) -> dict[str, str]:
-    """Return the text of the environment file.
+    """Return the text of the environment file, and of the files of requirements that it names.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: one cannot be read, or understood.
     """
-    return {config.file: named.read(site, "file", config.file)} if config.file else {}
+    files = [config.file, *_beside(config, _file(config, site))] if config.file else []
+    return {path: named.read(site, "file", path) for path in files}
 
 
 def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
@@ -67,9 +74,7 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     told = _file(config, site)
     lock = wanted.lock or _solve(config, told, site, wanted.cache, where, tell)
     lock = lock.replace(_HUB, f"{_base(site)}/")
-    request = {"do": "link", "lock": lock, "prefix": str(prefix), "cache": str(_folder(wanted.cache))}
-    packages: dict[str, str] = _ask(request, where, tell)["linked"]
-    taking.make_plain(prefix)
+    packages = _link(lock, prefix, wanted.cache, where, tell)
     variables = {"CONDA_PREFIX": str(prefix), **activation.variables(prefix), **told.variables}
     shown = config.display or wanted.name
     current = wanted.folder.parent.parent / "current" / "kernel"
@@ -83,19 +88,55 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
         return Made(prefix, f"R {r.version}", packages, tuple(found), irkernel.IMPORTING)
     interpreter = prefix / "bin" / "python"
     asked = python.ask(interpreter, where)
+    if listed := _pips(config, told, site):
+        with taking.bench(wanted.folder, site) as bench:
+            pip = Pip(bench, prefix, listed, where, tell)
+            pip.install(locked(lock) if wanted.lock else pip.choose(asked.packages), prefix, exact=bool(wanted.lock))
+        before, asked = asked.packages, python.ask(interpreter, where)
+        packages |= {name: version for name, version in asked.packages.items() if name not in before}
     tell("Compiling what is Python")
     bytecode.compile_below(interpreter, prefix / f"lib/python{asked.minor}/site-packages", wanted.folder, site)
     imports = config.imports
     if imports is None:
-        imports = tuple(python.modules_of(interpreter, _distributions(prefix, _names(config)), where))
+        brought = [*_distributions(prefix, _names(config)), *map(uvs.name_of, told.pip)]
+        imports = tuple(python.modules_of(interpreter, brought, where))
     python.write_kernel(wanted.folder / "kernel", current, wanted.name, shown, prefix, asked, variables)
-    return Made(prefix, asked.version, packages, imports)
+    return Made(prefix, asked.version, packages, imports, variables=variables)
 
 
 def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
-    """Return every package with address and hash, as a lock file of rattler and pixi, for this kind of machine."""
+    """Return every package with address and hash, as a lock file of rattler and pixi, for this kind of machine.
+
+    Those of pip are comments in it.
+    """
     _refuse(config, site, "packages")
-    return _solve(config, _file(config, site), site, cache, "packages", tell)
+    told = _file(config, site)
+    text = _solve(config, told, site, cache, "packages", tell)
+    listed = _pips(config, told, site)
+    return text + (_lock_pips(text, listed, site, cache, tell) if listed else "")
+
+
+def _lock_pips(lock: str, listed: list[str], site: Site, cache: Path, tell: Tell) -> str:
+    """Return the lines of a lock for pip's packages, which are chosen for what conda's lock links."""
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=site.environments) as folder:
+        place = Path(folder)
+        if site.privileged:
+            shutil.chown(place, group=trying.ACCOUNT)
+            place.chmod(0o750)
+        prefix = place / "prefix"
+        _link(lock.replace(_HUB, f"{_base(site)}/"), prefix, cache, "packages", tell)
+        there = python.ask(prefix / "bin" / "python", "packages").packages
+        with taking.bench(place, site) as bench:
+            pip = Pip(bench, prefix, listed, "packages", tell)
+            return pip.lock(pip.choose(there)).replace(f"{_base(site)}/", _HUB)
+
+
+def _link(lock: str, prefix: Path, cache: Path, where: str, tell: Tell) -> dict[str, str]:
+    """Put what a lock names into `prefix`, readable by all; return names and versions."""
+    request = {"do": "link", "lock": lock, "prefix": str(prefix), "cache": str(_folder(cache))}
+    packages: dict[str, str] = _ask(request, where, tell)["linked"]
+    taking.make_plain(prefix)
+    return packages
 
 
 def _refuse(config: Config, site: Site, where: str) -> None:
@@ -106,7 +147,18 @@ def _refuse(config: Config, site: Site, where: str) -> None:
 def _file(config: Config, site: Site) -> EnvironmentFile:
     if config.file is None:
         return EnvironmentFile()
-    return parse(sources(config, site)[config.file], named.beside(site, config.file))
+    return parse(named.read(site, "file", config.file), named.beside(site, config.file))
+
+
+def _beside(config: Config, told: EnvironmentFile) -> list[str]:
+    """Return the files of requirements, named from the folder of hub.yaml as the environment file is."""
+    return [str(Path(config.file or "").parent / name) for name in told.pip_files]
+
+
+def _pips(config: Config, told: EnvironmentFile, site: Site) -> list[str]:
+    """Return the lines of pip's part, those of the files that it names included."""
+    read = [named.read(site, "file", path) for path in _beside(config, told)]
+    return [*told.pip, *(line for text in read for line in text.splitlines())]
 
 
 def _channels(config: Config, told: EnvironmentFile) -> tuple[str, ...]:

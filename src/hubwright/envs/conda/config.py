@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hubwright.envs.config import Shared
+from hubwright.envs.config import SharedPython
 from hubwright.fields import matching, shown
 
 _PACKAGE = re.compile(r"([A-Za-z0-9_.:/-]{1,300}::)?[A-Za-z0-9_.-]{1,100}([ =<>!~\[].{0,500})?")
@@ -34,7 +34,7 @@ Modules = Annotated[
 ]
 
 
-class Config(Shared):
+class Config(SharedPython):
     """An environment of conda packages, for a Python kernel or an R one; no conda needs to be installed."""
 
     kind: Literal["conda"] = Field(description="An environment of conda packages.")
@@ -72,4 +72,6 @@ class Config(Shared):
     def _has_packages(self) -> Self:
         if not self.packages and self.file is None:
             raise ValueError("must name `packages`, or a `file` that does.")
+        if self.preload and self.kernel != "python":
+            raise ValueError("has `preload`, which is for Python: leave it out beside `kernel: r`.")
         return self

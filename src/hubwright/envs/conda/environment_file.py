@@ -12,11 +12,17 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from hubwright.envs.conda.config import check_channel, check_package
+from hubwright.envs.config import check_requirement
 from hubwright.errors import ConfigError, Problem
 
 _KNOWN = {"name", "prefix", "channels", "dependencies", "variables"}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 _LARGEST = 2**20
+_OPTION = re.compile(
+    r"(?:-r|--requirement)[ =]*(?P<file>\S+)|(?:-f|--find-links)[ =]*(?P<folder>\S+)"
+    r"|(?:-i|--index-url|--extra-index-url)[ =]*https?://\S+|--no-index"
+)
+"""What may stand below `pip` besides packages."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,10 @@ class EnvironmentFile:
     channels: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    pip: tuple[str, ...] = ()
+    """The lines below `pip`, as a file of requirements has them; folders are named whole."""
+    pip_files: tuple[str, ...] = ()
+    """The files of requirements that it names, from the folder of the environment file."""
 
 
 def parse(text: str, path: Path) -> EnvironmentFile:
@@ -48,10 +58,12 @@ def parse(text: str, path: Path) -> EnvironmentFile:
     wrong += [f"`{key}` is nothing that is understood" for key in data if key not in _KNOWN]
     channels = tuple(_checked(data, "channels", check_channel, wrong))
     packages = tuple(_checked(data, "dependencies", check_package, wrong))
+    pip, pip_files = _pip(data.get("dependencies"), path.parent, wrong)
     variables = _variables(data.get("variables"), wrong)
     if wrong:
         raise ConfigError([Problem("file", f"{path}: {one}.") for one in wrong])
-    return EnvironmentFile(tuple(one for one in channels if one != "nodefaults"), packages, variables)
+    kept = tuple(one for one in channels if one != "nodefaults")
+    return EnvironmentFile(kept, packages, variables, pip, pip_files)
 
 
 def _checked(data: dict[str, Any], key: str, check: Any, wrong: list[str]) -> list[str]:
@@ -61,12 +73,9 @@ def _checked(data: dict[str, Any], key: str, check: Any, wrong: list[str]) -> li
         return []
     found = []
     for one in listed:
-        if isinstance(one, dict) and [*one] == ["pip"]:
-            wrong.append(
-                "packages of pip are not put into a conda environment, as nothing would keep the two apart: name their "
-                "conda packages, or make an environment of kind uv"
-            )
-        elif not isinstance(one, str):
+        if key == "dependencies" and _is_pip(one):
+            continue
+        if not isinstance(one, str):
             wrong.append(f"`{key}` holds something that is no name: {str(one)[:60]}")
         else:
             try:
@@ -74,6 +83,35 @@ def _checked(data: dict[str, Any], key: str, check: Any, wrong: list[str]) -> li
             except ValueError as error:
                 wrong.append(f"`{key}` {str(error).rstrip('.')}")
     return found
+
+
+def _is_pip(one: Any) -> bool:
+    return isinstance(one, dict) and [*one] == ["pip"]
+
+
+def _pip(listed: Any, folder: Path, wrong: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return lines, and files of lines, that stand below `pip`."""
+    found: list[str] = []
+    files: list[str] = []
+    for below in (one["pip"] for one in listed if _is_pip(one)) if isinstance(listed, list) else ():
+        if not isinstance(below, list):
+            wrong.append("`pip` must be a list")
+            continue
+        for line in below:
+            option = _OPTION.fullmatch(str(line))
+            if option and option["file"]:
+                files.append(option["file"])
+            elif option and option["folder"]:
+                place = option["folder"]
+                found.append(f"--find-links {place if '://' in place else folder / place}")
+            elif option:
+                found.append(str(line))
+            else:
+                try:
+                    found.append(check_requirement(str(line)))
+                except ValueError as error:
+                    wrong.append(f"`pip` {str(error).rstrip('.')}")
+    return tuple(found), tuple(files)
 
 
 def _variables(told: Any, wrong: list[str]) -> dict[str, str]:

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, bytecode, named, python
+from hubwright.envs import Made, Tell, Wanted, bytecode, named, python, uvs
 from hubwright.envs.uv.config import Config
-from hubwright.errors import ConfigError, MachineError, Problem, printable
+from hubwright.errors import ConfigError, Problem
 from hubwright.fields import Site
 
 _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
 _FILE = "requirements.txt"
 _OTHERS = re.compile(r"PYTHON|VIRTUAL_ENV$|CONDA")
-_STEP = re.compile(r"(Resolved|Prepared|Installed|Downloading|Building|Audited) .*")
 
 
 def check(config: Config, site: Site) -> list[Problem]:
     """Return what keeps uv from being run, or files that are not there."""
-    found = []
-    if find_spec("uv") is None:
-        found.append(Problem("kind", "needs the package uv.", "Install it beside Hubwright: pip install uv."))
+    found = uvs.missing("kind")
     if config.find_links:
         found += named.folder_problems(site, "find_links", config.find_links)
     try:
@@ -67,11 +62,12 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     found = python.ask(interpreter, where)
     tell("Compiling what is Python")
     bytecode.compile_below(interpreter, prefix / f"lib/python{found.minor}/site-packages", wanted.folder, wanted.site)
-    packages = [re.split(r"[\s\[<>=!~;@(]", package, maxsplit=1)[0] for package in config.packages]
-    imports = config.imports if config.imports is not None else python.modules_of(interpreter, packages)
+    imports = config.imports
+    if imports is None:
+        imports = tuple(python.modules_of(interpreter, [*map(uvs.name_of, config.packages)]))
     current = wanted.folder.parent.parent / "current" / "kernel"
     python.write_kernel(wanted.folder / "kernel", current, wanted.name, config.display or wanted.name, prefix, found)
-    return Made(prefix, found.version, found.packages, tuple(imports))
+    return Made(prefix, found.version, found.packages, imports)
 
 
 def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
@@ -80,8 +76,9 @@ def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "requirements.in"
         listed.write_text(_listed(config, site))
-        words = ["--generate-hashes", "--no-header", "--no-annotate", *_python(config), *run.flags]
-        return run("pip", "compile", *words, str(listed))
+        words = ["--generate-hashes", "--no-header", "--no-annotate", *_python(config), *run.flags, str(listed)]
+        folders = [named.beside(site, config.find_links)] if config.find_links else []
+        return uvs.with_hashes(run("pip", "compile", *words), folders, "packages")
 
 
 def _python(config: Config) -> list[str]:
@@ -95,16 +92,14 @@ def _listed(config: Config, site: Site) -> str:
 
 
 class _Uv:
-    """Runs uv, tells its steps, and makes its last words an error."""
+    """Runs uv with what an entry says."""
 
     def __init__(self, config: Config, site: Site, cache: Path, where: str, tell: Tell) -> None:
-        from uv import find_uv_bin
-
-        self.program, self.where, self.tell = find_uv_bin(), where, tell
+        self.where, self.tell = where, tell
         self.env = {name: value for name, value in os.environ.items() if not _OTHERS.match(name)}
         self.env |= {
             "UV_CACHE_DIR": str(cache / "uv"),
-            "UV_PYTHON_INSTALL_DIR": str(cache.parent / "python"),
+            "UV_PYTHON_INSTALL_DIR": str(cache.parent / ".python"),
             "UV_NO_PROGRESS": "1",
             "NO_COLOR": "1",
             "UV_SYSTEM_CERTS": "1",  # those of the machine, where an institute adds its own
@@ -118,39 +113,4 @@ class _Uv:
 
     def __call__(self, *words: str) -> str:
         """Run a command of uv to its end; return what it printed."""
-        said: list[str] = []
-        with (
-            tempfile.TemporaryFile("w+") as told,
-            subprocess.Popen(
-                [self.program, *words],
-                env=self.env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=told,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-            ) as process,
-        ):
-            assert process.stderr
-            try:
-                for line in process.stderr:
-                    said.append(line.rstrip())
-                    if _STEP.match(line.strip()):
-                        self.tell(line.strip())
-            except BaseException:
-                process.kill()
-                raise
-            process.wait()
-            told.seek(0)
-            printed = told.read()
-        if process.returncode:
-            raise MachineError(_why(said), where=self.where)
-        return printed
-
-
-def _why(said: list[str]) -> str:
-    """Return uv's reason in one line: what follows its cross, without the frame of lines around it."""
-    text = " ".join(line.strip(" │├╰─▶") for line in said if line.strip())
-    reason = text.partition("×")[2] or text.partition("error:")[2] or text
-    return printable(reason.strip()[:1500]) or "uv ended without a word."
+        return uvs.run([uvs.program(), *words], self.env, self.where, self.tell)[0]

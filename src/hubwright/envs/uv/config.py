@@ -7,18 +7,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hubwright.envs.config import ModuleName, SharedPython
+from hubwright.envs.config import ModuleName, SharedPython, check_requirement
 from hubwright.fields import matching
 
 _PYTHON = re.compile(r"(3\.[0-9]{1,2}(\.[0-9]{1,3})?|/[^\0\n]{1,1000})")
-_PACKAGE = re.compile(r"[A-Za-z0-9]([^\0\r\n]{0,998})")
 
 
 _check_python = matching(
     _PYTHON, 'must be a version such as "3.12", or the whole path of a Python, not {}.', printable=True
-)
-_check_package = matching(
-    _PACKAGE, 'is not a package: {}. Write "numpy", "numpy>=2" or "name @ https://...".', printable=True
 )
 
 
@@ -37,7 +33,7 @@ class Config(SharedPython):
         description="Whether the Python is one that uv fetches, also where the machine has that version: it lies with "
         "the environments, so that containers have it, whatever their image.",
     )
-    packages: tuple[Annotated[str, AfterValidator(_check_package)], ...] = Field(
+    packages: tuple[Annotated[str, AfterValidator(check_requirement)], ...] = Field(
         default=(), max_length=500, description="What is installed, as pip takes it.", examples=[["numpy", "pandas>=2"]]
     )
     requirements: str | None = Field(

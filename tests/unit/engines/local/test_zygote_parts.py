@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import resource
 import subprocess
@@ -68,6 +69,20 @@ def test_no_module_of_hubwright_is_left_behind():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd="/")
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_where_debians_own_python_was_forked_its_folders_are_the_users():
+    """It has others for what is installed where it is no virtual environment, and remembers them."""
+    code = (
+        "import json, sys, sysconfig\n"
+        f"import runpy; runpy.run_path({str(Path(program.__file__))!r})['lend']()\n"
+        "from hubwright.engines.local.zygotes import own_space as o\n"
+        "o.move_in(o.Space('/x/bin/python', {'VIRTUAL_ENV': '/x'}), sys.path[-1])\n"
+        "print(json.dumps([sysconfig.get_path('purelib'), sysconfig.get_paths()['scripts'], sys.prefix]))"
+    )
+    done = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, text=True, timeout=60, cwd="/")
+    minor = "{}.{}".format(*sys.version_info[:2])
+    assert json.loads(done.stdout) == [f"/x/lib/python{minor}/site-packages", "/x/bin", "/x"], done.stderr
 
 
 def test_limits_and_groups_of_a_process_are_read_as_linux_tells_them():

@@ -44,7 +44,7 @@ def run(parent: socket.socket, server: socket.socket, views: list[int], wanted: 
     packet, descriptors, _, _ = socket.recv_fds(server, terms.PACKET, 2)
     words = json.loads(packet or b"null")
     space = own_space.look(wanted.launch, words["env"], words["folder"]) if words and len(descriptors) == 2 else None
-    if space is None or _frozen(words["env"]) or space.hides() or own_space.has_settings(words["env"], words["folder"]):
+    if space is None or not _suits(words["env"], words["folder"], space):
         server.send(terms.EXECUTE)
         return
     server.send(b"%d" % os.getpid())
@@ -78,8 +78,14 @@ def _become(place: dict[str, Any], views: list[int]) -> None:
     keyring.join_new()
 
 
-def _frozen(env: dict[str, str]) -> bool:
-    return any(name.startswith(_FROZEN) for name in env) or env.get("LANG", _LANGUAGE) != _LANGUAGE
+def _suits(env: dict[str, str], folder: str, space: own_space.Space) -> bool:
+    """Whether a fork gives what executing would: for the server's variables, the environment's own, and the home."""
+    if any(name.startswith(_FROZEN) for name in env) or env.get("LANG", _LANGUAGE) != _LANGUAGE:
+        return False
+    own = space.environment
+    if not own.keys().isdisjoint(preload.THREADS) or own.get("LANG", _LANGUAGE) != _LANGUAGE:
+        return False
+    return not space.hides() and not own_space.has_settings(env, folder)
 
 
 def _be_kernel(words: dict[str, Any], space: own_space.Space, wanted: Wanted) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,13 +23,14 @@ _QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # debugpy need not warn the lo
 _SIZE, _FILES = 64 * 2**20, 4096
 
 
-def execute(argv: list[str], account: str, groups: list[int]) -> NoReturn:
+def execute(argv: list[str], account: str, groups: list[int], variables: Mapping[str, str]) -> NoReturn:
     """Become the zygote that `argv` starts; for a child that was just forked, with one thread. `OSError` when not.
 
     Args:
         argv: its program.
         account: whose rights it has.
         groups: what it is a member of besides, so that it may read its environment.
+        variables: what its environment sets, and modules may read when they are imported.
 
     Of its descriptors only output, and `CHANNEL`, stay open.
     """
@@ -53,5 +55,6 @@ def execute(argv: list[str], account: str, groups: list[int]) -> NoReturn:
     capabilities.keep_over_change_of_identity()
     os.setresuid(who.pw_uid, who.pw_uid, who.pw_uid)
     capabilities.have(POWERS, effective=True, kept=True)
-    env = {"HOME": _SCRATCH[0], "PATH": os.defpath, "LANG": "C.UTF-8", "MPLBACKEND": _BACKEND, **_QUIET}
+    path = f"{Path(argv[0]).parent}:{os.defpath}"
+    env = {"MPLBACKEND": _BACKEND, **_QUIET, **variables, "HOME": _SCRATCH[0], "PATH": path, "LANG": "C.UTF-8"}
     os.execve(argv[0], argv, env)  # noqa: S606 (no shell)

@@ -87,15 +87,23 @@ def move_in(space: Space, shared: str) -> None:
     if space.prefix != before and str(space.packages) not in sys.path:
         sys.path.insert(sys.path.index(shared), str(space.packages))
         sys.prefix = sys.exec_prefix = space.prefix
-        for name in ("_PREFIX", "_EXEC_PREFIX"):
-            if hasattr(sysconfig, name):
-                setattr(sysconfig, name, space.prefix)
+        _move_sysconfig(space.prefix)
         site.PREFIXES = [space.prefix] * 2
         site.ENABLE_USER_SITE = False
         _move_folders(before, space.prefix)
     preload.thaw_home()
     tempfile.tempdir = None
     _thaw_matplotlib()
+
+
+def _move_sysconfig(prefix: str) -> None:
+    """Have `sysconfig` answer for a virtual environment; where a Python was none, Debian's has other folders."""
+    for name in ("_PREFIX", "_EXEC_PREFIX"):
+        if hasattr(sysconfig, name):
+            setattr(sysconfig, name, prefix)
+    if default := getattr(sysconfig, "get_default_scheme", None):
+        for function in (sysconfig.get_path, sysconfig.get_paths):
+            function.__defaults__ = (default(), *(function.__defaults__ or ())[1:])
 
 
 def _move_folders(before: str, prefix: str) -> None:

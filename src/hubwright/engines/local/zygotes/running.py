@@ -32,6 +32,8 @@ class Version:
     minor: str
     """Of Python: `3.11`."""
     modules: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the environment sets for each of its kernels."""
 
 
 class Zygote:
@@ -118,7 +120,8 @@ def current(site: Site, name: str) -> Version | None:
         return None
     modules = tuple(told.get("preload", ()))
     minor = ".".join(told["language"].split(".")[:2])
-    return Version(name, folder, told["prefix"], minor, modules) if modules else None
+    variables = tuple(sorted(told.get("variables", {}).items()))
+    return Version(name, folder, told["prefix"], minor, modules, variables) if modules else None
 
 
 def start(version: Version) -> Zygote:
@@ -126,13 +129,13 @@ def start(version: Version) -> Zygote:
     ensure_system_account(ACCOUNT)
     ensure_system_account(READER)
     groups = [pwd.getpwnam(READER).pw_gid]
-    argv = _command(version)
+    argv, env = _command(version), dict(version.variables)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         try:
             os.dup2(theirs.fileno(), terms.CHANNEL)
-            confined.execute(argv, ACCOUNT, groups)
+            confined.execute(argv, ACCOUNT, groups, env)
         except OSError as error:
             os.write(terms.CHANNEL, terms.FAILED + f"its zygote cannot be started: {error}".encode())
         finally:
