@@ -3,11 +3,13 @@ the tests, and small ones made of nothing."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import io
 import json
 import os
 import re
+import shutil
 import sys
 import sysconfig
 import tarfile
@@ -17,6 +19,8 @@ from hashlib import md5, sha256
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from tests.julia_here import CACHE
 
 MINOR = "{}.{}".format(*sys.version_info[:2])
 _LIBRARY = f"lib/python{MINOR}"
@@ -29,12 +33,12 @@ import os, site, sys
 if sys.prefix == sys.base_prefix:  # Debian's Python looks for packages elsewhere
     site.addsitedir(os.path.join(os.path.dirname(os.__file__), "site-packages"))
 """
+_LOCAL = ("prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'")
+"""And puts them elsewhere."""
 
 
 @dataclass(frozen=True)
 class Package:
-_LOCAL = ("prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'")
-"""And puts them elsewhere."""
     """A package: its files by the path that they get, as text, as the file to copy, or as `-> target` of a link."""
 
     name: str
@@ -93,6 +97,23 @@ def write(channel: Path, *packages: Package) -> None:
         (channel / subdir / "repodata.json").write_text(json.dumps(index))
 
 
+def base(channel: Path) -> None:
+    """Make a channel of the machine's Python, ipykernel and pip. They are packed once a machine, which takes a while."""
+    packages = [python(), *installed("ipykernel", "pip")]
+    told = [Path(__file__).read_text(), *(f"{one.name} {one.version}" for one in packages)]
+    made = CACHE / f"conda-{sha256(chr(0).join(told).encode()).hexdigest()[:16]}"
+    CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (CACHE / "conda.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            for old in CACHE.glob("conda-*"):
+                shutil.rmtree(old)
+            fresh = CACHE / "conda-part"
+            write(fresh, *packages)
+            fresh.rename(made)
+        shutil.copytree(made, channel)
+
+
 def python() -> Package:
     """Return the machine's own Python as a package; modules of other packages go to its `site-packages`."""
     library = Path(sysconfig.get_path("stdlib"))
@@ -103,6 +124,7 @@ def python() -> Package:
         if path.is_file() and not path.is_symlink() and not _LEFT_OUT.match(name):
             files[name] = path
     files[f"{_LIBRARY}/sitecustomize.py"] = _CUSTOM
+    files[f"{_LIBRARY}/sysconfig.py"] = (library / "sysconfig.py").read_text().replace(*_LOCAL)
     version = "{}.{}.{}".format(*sys.version_info[:3])
     return Package("python", version, (), files, modes={f"bin/python{MINOR}": 0o755})
 
@@ -124,7 +146,6 @@ def installed(*names: str) -> list[Package]:
             f"{_LIBRARY}/site-packages/{path}": root / str(path)
             for path in distribution.files or ()
             if not {"..", "typeshed"} & {*path.parts} and path.suffix != ".pyc" and (root / str(path)).is_file()
-    files[f"{_LIBRARY}/sysconfig.py"] = (library / "sysconfig.py").read_text().replace(*_LOCAL)
         }
         found[name] = Package(name, distribution.version, ["python", *depends], files)
     return list(found.values())

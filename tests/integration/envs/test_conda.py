@@ -32,10 +32,9 @@ LAB = "  lab: {kind: conda, channels: [./channel], packages: [beta]}"
 @pytest.fixture(scope="module")
 def lab(lab: Lab) -> Lab:
     """One with a channel of a Python, ipykernel, and small packages; `beta` is for the older of two `alpha`."""
+    conda_channel.base(lab.folder / "channel")
     conda_channel.write(
         lab.folder / "channel",
-        conda_channel.python(),
-        *conda_channel.installed("ipykernel", "pip"),
         module("alpha", "1.0"),
         module("alpha", "2.0"),
         module("beta", depends=["python", "alpha <2"]),
