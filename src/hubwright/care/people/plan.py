@@ -87,9 +87,9 @@ class Planner:
         steps = [step for name in leaving for step in self._out(self.applied[name])] + groups
         for person in self.roster.people if self.roster else ():
             steps += self._person(person)
-        steps += self._quotas()
         steps += self._shared()
         steps += self._teams()
+        steps += self._quotas()
         steps += self._hub()
         self._tell_admins()
         self.notes += offering.to_build(self.loaded.hub.environments, self.site)
@@ -251,10 +251,10 @@ class Planner:
             self.notes.append(f"people.quota has no effect: {found}.")
             return
         mount = found
-        for person in self.people:
-            if find_account(person.name) is None or quota.limit_of(person.name, mount) != quota.rounded(size):
+        for name in (*(person.name for person in self.people), *self.loaded.hub.people.teams):
+            if find_account(name) is None or quota.limit_of(name, mount) != quota.rounded(size):
                 text = f"at most {format_bytes(size)}"
-                yield Step("quota", "change", person.name, text, partial(_set_quota, person.name, size, mount))
+                yield Step("quota", "change", name, text, partial(_set_quota, name, size, mount))
 
     def _sharing(self) -> set[str]:
         """Return the groups that shared folders are for."""

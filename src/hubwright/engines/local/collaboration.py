@@ -17,6 +17,7 @@ from tornado.web import HTTPError
 
 from hubwright.errors import MachineError, Refused
 from hubwright.fields import Site
+from hubwright.machine import locks
 from hubwright.machine.files import weak_component, write_atomically
 from hubwright.machine.policy import Team
 
@@ -64,11 +65,23 @@ def install(prefix: Path) -> str:
         MachineError: pip could not.
     """
     target = place(prefix)
-    fresh = target.with_name(f"{target.name}.new")
     if weakness := weak_component(prefix):
         raise MachineError(f"{weakness}: root installs nothing there.", where=str(prefix))
+    try:
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with (target.parent / "collaboration.lock").open("w") as lock:  # other services of this environment
+            if not locks.take(lock.fileno(), _TAKES):
+                raise _not_installed("another apply installs it")
+            if not is_installed(prefix):
+                _install(prefix, target)
+    except OSError as error:
+        raise _not_installed(f"{error.strerror or error}") from error
+    return ""
+
+
+def _install(prefix: Path, target: Path) -> None:
+    fresh, old = (target.with_name(f"{target.name}.{word}") for word in ("new", "old"))
     shutil.rmtree(fresh, ignore_errors=True)
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     command = [str(prefix / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
     command += ["--disable-pip-version-check", "--root-user-action=ignore", "--only-binary=:all:"]
     try:
@@ -84,15 +97,14 @@ def install(prefix: Path) -> str:
     except subprocess.TimeoutExpired:
         raise _not_installed(f"pip took more than {_TAKES:g} s") from None
     if done.returncode:
-        raise _not_installed((done.stderr.strip().splitlines() or ["pip failed"])[-1])
+        last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+        raise _not_installed(last.removeprefix("ERROR: ").rstrip("."))
     write_atomically(fresh / _RECORD, _listed(), 0o644)
     if target.exists():
-        old = target.with_name(f"{target.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
-        shutil.rmtree(old)
     fresh.rename(target)
-    return ""
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_folder(team: Team, gid: int, site: Site) -> None:

@@ -45,11 +45,12 @@ class Rolls:
         for group in section.groups:
             if (known := orm.Group.find(self._app.db, group)) is not None:
                 found |= {user.name for user in known.users}
-        return sorted(found - {*self._app.teams})
+        return sorted(found)
 
     def of_unix(self, section: Class) -> frozenset[str]:
-        """Return the members of a class's Unix groups, where those count."""
-        return frozenset[str]().union(*(self._unix.get(group, frozenset()) for group in section.groups))
+        """Return the members of a class's Unix groups, where those count; the account of a group's server is nobody."""
+        found = frozenset[str]().union(*(self._unix.get(group, frozenset()) for group in section.groups))
+        return found - {*self._app.teams}
 
     def around(self, user: Any) -> list[str]:
         """Return the classes that somebody is in or teaches."""
