@@ -392,6 +392,29 @@ def test_the_title_names_user_and_server(kernel: Kernel, alice: Account) -> None
     assert title.startswith(f"notebook-server {alice.name}/")
 
 
+def test_root_runs_the_two_helpers_and_what_starts_them(kernel: Kernel, alice: Account, mallory: Account) -> None:
+    """Hub, Caddy and all else of the service are its own account's, which cannot become another; servers are their users'."""
+    service = kernel.notebook.service
+    supervisor = service.process.pid if service.process else 0
+    roots = {supervisor, service.part("fork-server"), service.part("account-helper")}
+    people = {alice.uid, mallory.uid}
+    for pid in _tree(supervisor):
+        try:
+            lines = (_proc(pid) / "status").read_text().splitlines()
+        except OSError:
+            continue  # has just ended
+        told = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        uids = set(map(int, told["Uid"].split()))
+        if pid in roots:
+            assert uids == {0}
+        elif not uids & people:
+            assert uids == {pwd.getpwnam("hubwright").pw_uid}, told["Name"]
+        if pid not in roots:
+            assert {int(told[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {0}, told["Name"]
+    account = pwd.getpwnam("hubwright")
+    assert account.pw_shell.endswith("nologin") and account.pw_uid < 1000
+
+
 def test_root_and_system_accounts_get_no_server(kernel: Kernel) -> None:
     """The fork server refuses them itself, whatever the hub asks."""
     from hubwright.machine import wire

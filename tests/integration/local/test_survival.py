@@ -129,7 +129,10 @@ def test_its_end_is_noticed_also_after_the_fork_server_was_started_again(
 def test_the_hub_starts_without_fork_server_while_a_server_is_frozen(
     running: Service, kernel: Kernel, people: list[Account]
 ) -> None:
-    """Neither is taken for stopped: both notebooks are there when the one is back and the other awake."""
+    """Neither is taken for stopped: both notebooks are there when the one is back and the other awake.
+
+    For eight seconds there is no fork server to connect to, and then one that says nothing.
+    """
     second = running.start(people[1].name).kernel()
     second.run("kept = 'too'")
     frozen = Process.of(kernel.notebook.pid)
@@ -139,8 +142,10 @@ def test_the_hub_starts_without_fork_server_while_a_server_is_frozen(
     fork.signal(signal.SIGSTOP)
     old = running.part("hub")
     os.kill(old, signal.SIGKILL)
-    wait_until(lambda: running.part("hub") not in (0, old))
-    time.sleep(40)
+    with away(running.site.fork_socket), away(running.site.start_socket):
+        wait_until(lambda: running.part("hub") not in (0, old))
+        time.sleep(8)
+    time.sleep(32)
     fork.signal(signal.SIGCONT)
     frozen.signal(signal.SIGCONT)
     wait_until(running.answers, 60)
@@ -148,6 +153,16 @@ def test_the_hub_starts_without_fork_server_while_a_server_is_frozen(
     assert kernel.run("kept") == "'here'"
     assert second.run("kept") == "'too'"
     running.stop(people[1].name)
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """Have nothing where a file is."""
+    kept = path.rename(f"{path}.away")
+    try:
+        yield
+    finally:
+        kept.rename(path)
 
 
 def test_a_notebook_is_saved_during_a_hub_restart(running: Service, kernel: Kernel, people: list[Account]) -> None:
@@ -295,6 +310,27 @@ def test_an_agent_is_killed_in_mid_stop(running: Service, people: list[Account])
         assert agent and agent.signal(signal.SIGKILL)
     assert server.wait(20)
     works_and_leaves_nothing(running, people[1].name)
+
+
+def test_an_agent_that_is_killed_leaves_its_kernels(running: Service, kernel: Kernel) -> None:
+    """They keep their state and are interrupted and restarted as before; the next one is executed."""
+    notebook = kernel.notebook
+    server = Process.of(notebook.pid)
+    agent = server and agent_of(server)
+    old = Process.of(int(kernel.run("import os; print(os.getpid())")))
+    assert old and agent and agent.signal(signal.SIGKILL)
+    assert agent.wait(20)
+    assert kernel.run("kept") == "'here'"
+    number = kernel.send("import time\nprint('sleeps', flush=True)\ntime.sleep(60)")
+    said = kernel.until_idle(number)
+    assert next(one for one in said if one["msg_type"] == "stream")["content"]["text"] == "sleeps\n"
+    assert notebook.ask("POST", f"api/kernels/{kernel.id}/interrupt").status_code == 204
+    assert [one["content"]["ename"] for one in said if one["msg_type"] == "error"] == ["KeyboardInterrupt"]
+    other = int(notebook.kernel().run("import os; print(os.getpid())"))
+    assert b"ipykernel_launcher" in Path(f"/proc/{other}/cmdline").read_bytes()
+    assert notebook.ask("POST", f"api/kernels/{kernel.id}/restart").status_code == 200
+    assert old.wait(20)
+    assert Kernel(notebook, kernel.id).run("6 * 7") == "42"
 
 
 def test_the_account_helper_is_killed_while_it_checks_a_password(running: Service, people: list[Account]) -> None:
