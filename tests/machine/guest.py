@@ -52,6 +52,8 @@ class Guest:
     def start(self) -> None:
         """Start it from the image's memory and set its clock; bring this checkout into it, unless it was kept with one."""
         self._qemu.start(self._image.state)
+        assert self._qemu.process
+        os.setpriority(os.PRIO_PGRP, self._qemu.process.pid, 10)  # tests beside it wait for answers
         self._qemu.forward(self._shell.port, 22)
         self._shell.await_answer(120)
         self._set_clock()

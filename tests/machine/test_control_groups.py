@@ -1,6 +1,7 @@
-"""Limits, reserves and what goes with them, on control groups of version 2 that systemd divides.
+"""Limits, reserves and what goes with them, on control groups of version 2 that systemd divides: in a guest.
 
-The tests are those that run on this machine, whatever it has, run once more in a guest.
+What needs a whole service takes long there, and is a repetition of tests that run on this machine, whatever it has. The
+others are part of every run: four minutes on a machine that does nothing else, and two more to make the image first.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from tests.machine.guest import Guest
 
-pytestmark = [pytest.mark.root, pytest.mark.long]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,11 +36,18 @@ def test_groups_hold_and_systemd_gives_and_takes_them(machine: Guest) -> None:
     assert passed(said) >= 17
 
 
+def test_a_fork_server_holds_servers_and_kernels_to_their_limits(machine: Guest) -> None:
+    """As inside_limits.py has it: memory, processors, processes; who is ended, who lives on, and what is left."""
+    assert passed(machine.pytest("tests/machine/inside_limits.py", timeout=120)) == 7
+
+
+@pytest.mark.long
 def test_a_server_is_held_to_its_limits(machine: Guest) -> None:
     """A real service and its people: who goes past memory is ended and told, processors and processes are capped."""
     assert passed(machine.pytest("tests/integration/local/test_limits.py", timeout=240)) >= 8
 
 
+@pytest.mark.long
 def test_reserves_and_the_cap_hold_under_pressure(machine: Guest) -> None:
     """Memory and processors of who reserved, next to others who want everything; what all take together."""
     words = "kept_from_a_neighbour or reserved_processors or no_more_than_the_cap"

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from tests import hogs
 from tests.asking import ask_start
 from tests.conftest import Account, measured, wait_until
 from tests.running import Kernel, Notebook, Service, stuck
@@ -19,8 +20,6 @@ from tests.slowness import SLOWNESS
 from hubwright.fields import server_key
 
 pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
-
-HOG = "b = []\nwhile True: b.append(bytearray(b'x') * 2**24)"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def test_a_hog_in_a_kernel_loses_its_kernel_only(notebook: Notebook) -> None:
     """The kernel dies and comes back; the server answers all along, and the page says why."""
     kernel, other, pid = notebook.kernel(), notebook.kernel(), notebook.pid
     other.run("kept = 42")
-    words = notebook.notice(lambda: kernel.send(HOG))
+    words = notebook.notice(lambda: kernel.send(hogs.MEMORY))
     assert "One of your processes was ended" in words
     assert "memory limit of 400M" in words
     assert notebook.pid == pid
@@ -49,7 +48,7 @@ def test_a_hog_in_a_kernel_loses_its_kernel_only(notebook: Notebook) -> None:
 
 def test_a_hog_in_a_subprocess_leaves_the_kernel(notebook: Notebook) -> None:
     kernel = notebook.kernel()
-    code = f"import subprocess, sys; print(subprocess.run([sys.executable, '-c', {HOG!r}]).returncode)"
+    code = f"import subprocess, sys; print(subprocess.run([sys.executable, '-c', {hogs.MEMORY!r}]).returncode)"
     seen: list[str] = []
     words = notebook.notice(lambda: seen.append(kernel.run(code)))
     assert seen == ["-9\n"]
@@ -68,15 +67,8 @@ def test_a_hog_in_a_terminal_leaves_the_server(notebook: Notebook) -> None:
 
 def test_the_processor_is_capped_within_a_tenth(notebook: Notebook) -> None:
     """Half a processor, over two busy processes."""
-    code = (
-        "import time, os\npid = os.fork()\nt = time.perf_counter(); c = time.process_time()\n"
-        "while time.perf_counter() - t < 4: pass\n"
-        "used = time.process_time() - c\n"
-        "if pid == 0: os._exit(min(255, int(used * 50)))\n"
-        "_, s = os.waitpid(pid, 0)\nprint((used + os.waitstatus_to_exitcode(s) / 50) / 4)"
-    )
     kernel = notebook.kernel()
-    shares = measured(lambda: float(kernel.value(code)), 0.5 * 0.9)
+    shares = measured(lambda: float(kernel.value(hogs.PROCESSORS)), 0.5 * 0.9)
     assert max(shares) == pytest.approx(0.5, rel=0.1), shares
 
 
