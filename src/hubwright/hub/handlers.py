@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubwright.hub import handing, offer, usage
-from hubwright.hub.pages import views
+from hubwright.hub.pages import content, views
 
 Handler = tuple[Any, ...]
 """`(pattern, class)` or `(pattern, class, arguments)`, as Tornado takes it; the pattern begins after `/hub`."""
@@ -13,4 +13,4 @@ Handler = tuple[Any, ...]
 
 def handlers() -> list[Handler]:
     """Return them; the first whose pattern fits is taken."""
-    return [*offer.HANDLERS, *handing.HANDLERS, *usage.HANDLERS, *views.HANDLERS]
+    return [*offer.HANDLERS, *handing.HANDLERS, *usage.HANDLERS, *content.HANDLERS, *views.HANDLERS]

@@ -26,6 +26,7 @@ if _message := _words.get("hub_message"):
     _words["hub_message"] = lambda user: branding.message(_message, date.today())
 if who.read(_site.run / who.FILE)["contents"]:
     c.Spawner.pre_spawn_hook = handing.before_start
+    _words["handed_out"] = True
 for _service in c.JupyterHub.services:
     if _service["name"] == CLI_SERVICE:
         _service["api_token"] = (_site.secrets / "cli.token").read_text().strip()

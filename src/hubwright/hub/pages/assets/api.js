@@ -8,6 +8,12 @@ export async function get(path) {
   return answer.json();
 }
 
+/** Send an object; resolves to the answer's JSON. */
+export async function post(path, body) {
+  const answer = await request("POST", path, JSON.stringify(body));
+  return answer.json();
+}
+
 /** Send a request; resolves to the status. */
 export async function send(method, path, body) {
   const answer = await request(method, path, body === undefined ? undefined : JSON.stringify(body));
