@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hubwright.care.checkup import elsewhere
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
@@ -22,7 +23,7 @@ from hubwright.config.load import Loaded, load
 from hubwright.envs import building, cleaning, is_built, offering, together
 from hubwright.envs.access import groups_of
 from hubwright.envs.versions import Version
-from hubwright.errors import HubwrightError, Refused, perhaps
+from hubwright.errors import HubwrightError, Refused, perhaps, printable
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
 
@@ -56,7 +57,8 @@ def list_environments(config: ConfigOption = None, state: StateOption = None, as
         version, packages = str(row["version"] or "-"), str(row["packages"] or "-")
         who, unlike = ", ".join(row["groups"]) or "everybody", f"[yellow]{row['state']}[/]"
         disk = "-" if row["bytes"] is None else size(row["bytes"])
-        table.add_row(row["name"], row["kind"], version, row["language"], packages, disk, who, unlike)
+        language = Text(printable(row["language"]))
+        table.add_row(row["name"], row["kind"], version, language, packages, disk, who, unlike)
     console = Console(highlight=False)
     console.print(table)
     if whole := cleaning.taken(site.environments):
@@ -86,14 +88,15 @@ def show(
         print(json.dumps(told, indent=1))
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{name}[/] ({entry.kind}) {told['language']}  {told['prefix']}")
+    words = f" ({entry.kind}) {printable(told['language'])}  {told['prefix']}"
+    console.print(Text.assemble((name, "bold"), words))
     if told["state"]:
         console.print(f"[yellow]{told['state']}[/]")
     for one in told["kept"]:
         mark = "current" if one["version"] == told["version"] else ""
         console.print(f"version {one['version']}, built {one['built']} {mark}".rstrip())
     for package, number in sorted(told["installed"].items(), key=lambda item: item[0].lower()):
-        console.print(f"  {package} {number}", markup=False)
+        console.print(printable(f"  {package} {number}"), markup=False)
 
 
 @app.command()

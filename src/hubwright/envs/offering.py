@@ -18,7 +18,7 @@ from hubwright.envs.versions import CURRENT
 from hubwright.errors import HubwrightError, Problem
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
-from hubwright.machine.files import write_atomically
+from hubwright.machine.files import weak_component, write_atomically
 
 _ITS_OWN = {"/", "/usr", "/usr/local", "/bin", "/etc", "/home", "/lib", "/opt", "/root", "/run", "/srv", "/var"}
 """What every machine and image has of its own, so that none can be given another's."""
@@ -55,8 +55,19 @@ def _served(name: str, display: str, config: KindConfig, site: Site) -> dict[str
         "version": current.number,
         "built": current.built,
         "groups": None if groups is None else [grp.getgrnam(group).gr_gid for group in groups],
-        "folders": [one for one in outside if not Path(one).is_relative_to(site.environments) and one not in _ITS_OWN],
+        "folders": [one for one in outside if _may_be_shown(one, site)],
     }
+
+
+def _may_be_shown(folder: str, site: Site) -> bool:
+    """Whether a container is given a folder besides the environments: packages had a say in which one it is.
+
+    So it is root's, and one that everybody can come to here: in a container the folders above it are not there, which
+    may be closed.
+    """
+    if Path(folder).is_relative_to(site.environments) or folder in _ITS_OWN:
+        return False
+    return not site.privileged or not weak_component(Path(folder))
 
 
 def check(environments: Mapping[str, Any], site: Site) -> Iterator[Problem]:

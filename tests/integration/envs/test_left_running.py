@@ -47,14 +47,18 @@ def heir(request: pytest.FixtureRequest) -> Iterator[None]:
             continue
 
 
-def test_nothing_that_a_package_starts_outlives_its_build(folder: Path, heir: None) -> None:
-    """All builds work under one account: what stayed could change the bytecode of the next environment."""
-    lab = Lab(folder)
-    prefix = folder / "python"
+def python_with(prefix: Path, line: str) -> Path:
+    """Make a Python that runs a line whenever it starts, as one does with a package that wants so."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True, timeout=60)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(prefix), "platbase": str(prefix)}))
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    (packages / "leaves.pth").write_text(LEAVES)
+    (packages / "strange.pth").write_text(line)
+    return prefix
+
+
+def test_nothing_that_a_package_starts_outlives_its_build(folder: Path, heir: None) -> None:
+    """All builds work under one account: what stayed could change the bytecode of the next environment."""
+    lab, prefix = Lab(folder), python_with(folder / "python", LEAVES)
     lab.write(f"  lab: {{kind: existing, prefix: {prefix}}}")
     try:
         assert lab.build().number == 1
