@@ -74,6 +74,18 @@ def module_account() -> Iterator[Callable[..., Account]]:
         yield make
 
 
+@pytest.fixture(scope="module")
+def ada(module_account: Callable[..., Account]) -> Account:
+    """Somebody, for a whole module."""
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def bob(module_account: Callable[..., Account]) -> Account:
+    """Somebody else."""
+    return module_account()
+
+
 class _accounts:
     def __init__(self) -> None:
         self.made: list[str] = []

@@ -66,6 +66,13 @@ class Service:
         return Path(folder) / instance_of(self.state)
 
     @property
+    def environments(self) -> Path:
+        """Where its shared environments are, when root runs it."""
+        from hubwright.fields import instance_of
+
+        return Path("/opt/hubwright/environments") / instance_of(self.state)
+
+    @property
     def site(self) -> Any:
         from hubwright.machine import site_file
 
@@ -152,6 +159,7 @@ class Service:
             except (Died, subprocess.TimeoutExpired):
                 pass
         shutil.rmtree(self.run, ignore_errors=True)
+        shutil.rmtree(self.environments, ignore_errors=True)
 
     # What the hub answers
 
@@ -187,6 +195,10 @@ class Service:
             assert time.monotonic() < deadline, f"not ready: {model}\n{self.logs()}"
             time.sleep(0.02 * self.slowness)
         return Notebook(self, user, server)
+
+    def opened(self, user: str) -> Notebook:
+        """Return a user's server, started where it does not run."""
+        return Notebook(self, user, "") if self.server(user).get("ready") else self.start(user)
 
     def server(self, user: str, server: str = "") -> dict[str, Any]:
         model = self.api("GET", f"/users/{user}")

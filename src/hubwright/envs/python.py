@@ -52,16 +52,13 @@ else:
 """
 _LAUNCH = """#!/bin/sh
 # Starts a kernel of the environment {name}, always of this version: a newer one takes the place of the link only.
-# What `%pip install` brings goes to a folder of the user's own, which stands before the shared one.
+# What `%pip install`, or `!pip install`, brings goes to a folder of the user's own, which stands before the shared one.
 shared={shared}
 own="${{XDG_DATA_HOME:-$HOME/.local/share}}/hubwright/environments/{name}-{minor}"
-packages="$own/lib/python{minor}/site-packages"
-if {{ [ "$(readlink "$own/bin/python")" = {base} ] && [ -e "$own/pyvenv.cfg" ] || {{
-    umask 077 && mkdir -p "$own/bin" "$packages" &&
-    ln -sfn {base} "$own/bin/python" && ln -sfn python "$own/bin/python3" &&
-    printf '%s\\n' {bridge} >"$packages/_hubwright.pth" &&
-    printf '%s\\n' {home} 'include-system-site-packages = false' {version} >"$own/pyvenv.cfg.new" &&
-    mv "$own/pyvenv.cfg.new" "$own/pyvenv.cfg"; }}; }} 2>/dev/null; then
+if {{ [ "$(readlink "$own/bin/python")" = {base} ] && [ -e "$own/pyvenv.cfg" ] && [ -e "$own/bin/pip" ] || (
+    umask 077 && mkdir -p "$own" && cp -Rf {own}/. "$own" &&
+    {{ mv "$own/pyvenv.cfg.new" "$own/pyvenv.cfg" || [ -e "$own/pyvenv.cfg" ]; }}  # another kernel was as quick
+  ); }} 2>/dev/null; then
   python=$own/bin/python VIRTUAL_ENV=$own PATH="$own/bin:$shared/bin:$PATH"
 else # a home that is full or cannot be written to
   python=$shared/bin/python VIRTUAL_ENV=$shared PATH="$shared/bin:$PATH"
@@ -72,9 +69,11 @@ export VIRTUAL_ENV PATH HUBWRIGHT_SHARED
 [ "$1" != --tell ] || {{ printf '%s\\0' "$python"; exec env -0; }} # for a kernel that is forked
 exec "$python" -m ipykernel_launcher "$@"
 """
-_BRIDGE = (
-    "import os, site; site.addsitedir(os.environ.get('HUBWRIGHT_SHARED', {fallback!r}))"  # in one line: site runs it
-)
+_BRIDGE = "import os, site; site.addsitedir(os.environ.get('HUBWRIGHT_SHARED', {fallback!r}))\n"
+"""Leads from the user's packages to the shared ones; in one line, as `site` runs it."""
+_PIP = """#!/bin/sh
+exec "${0%/*}/python" -m pip "$@"
+"""
 
 
 @dataclass(frozen=True)
@@ -149,6 +148,8 @@ def write_kernel(
 ) -> None:
     """Write the kernelspec and the starting script of an environment into `folder`, which must not exist.
 
+    What a user's own folder begins with lies there, too.
+
     Args:
         folder: the `kernel` folder of a version.
         current: the same folder by way of the link `current`, as kernelspecs name it.
@@ -158,17 +159,13 @@ def write_kernel(
         found: what that says of itself.
         variables: what else is set.
     """
-    site_packages = f"lib/python{found.minor}/site-packages"
-    fallback = current.parent / prefix.name if prefix.is_relative_to(folder.parent) else prefix
     script = _LAUNCH.format(
         name=name,
         minor=found.minor,
         shared=shlex.quote(str(prefix)),
         base=shlex.quote(found.base),
         there=kernelspec.there(found.base),
-        bridge=shlex.quote(_BRIDGE.format(fallback=str(fallback / site_packages))),
-        home=shlex.quote(f"home = {Path(found.base).parent}"),
-        version=shlex.quote(f"version = {found.version}"),
+        own=shlex.quote(str(folder / "own")),
         variables=kernelspec.exports(variables or {}),
     )
     spec = {
@@ -179,3 +176,22 @@ def write_kernel(
         "metadata": {"debugger": True, "hubwright_environment": name},
     }
     kernelspec.write(folder, script, spec, [Path(RESOURCES)], (prefix, found.home))
+    shared = current.parent / prefix.name if prefix.is_relative_to(folder.parent) else prefix
+    _write_own(folder / "own", shared, found)
+
+
+def _write_own(own: Path, shared: Path, found: Interpreter) -> None:
+    """Write a virtual environment on top of the shared one, for users to copy; `pyvenv.cfg` gets its name last."""
+    packages = f"lib/python{found.minor}/site-packages"
+    for place in (own / "bin", own / packages):
+        place.mkdir(mode=0o755, parents=True)
+    for name, target in (("python", found.base), ("python3", "python"), ("pip3", "pip")):
+        (own / "bin" / name).symlink_to(target)
+    config = [f"home = {Path(found.base).parent}", "include-system-site-packages = false", f"version = {found.version}"]
+    for name, text in (
+        ("bin/pip", _PIP),
+        (f"{packages}/_hubwright.pth", _BRIDGE.format(fallback=str(shared / packages))),
+        ("pyvenv.cfg.new", "".join(f"{line}\n" for line in config)),
+    ):
+        (own / name).write_text(text)
+        (own / name).chmod(0o755 if name == "bin/pip" else 0o644)

@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,16 +83,6 @@ def changed(built: Lab) -> Iterator[Lab]:
     built.yaml = before[1]
     shutil.rmtree(built.folder / "Greeting")
     shutil.copytree(julia_here.PACKAGES / "Greeting", built.folder / "Greeting")
-
-
-@pytest.fixture(scope="module")
-def ada(module_account: Callable[..., Account]) -> Account:
-    return module_account()
-
-
-@pytest.fixture(scope="module")
-def bob(module_account: Callable[..., Account]) -> Account:
-    return module_account()
 
 
 def place(lab: Lab, name: str = "lab") -> Path:

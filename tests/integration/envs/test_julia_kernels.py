@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from tests import julia_here
 from tests.conftest import Account
 from tests.running import Notebook, Service
-
-from hubwright.fields import instance_of
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 YAML = """\
@@ -29,16 +26,12 @@ environments:
 
 
 @pytest.fixture(scope="module")
-def running(service: Callable[..., Service]) -> Iterator[Service]:
+def running(service: Callable[..., Service]) -> Service:
     """A service that has built it at its start."""
     one = service(YAML.replace("JULIA", str(julia_here.julia() / "usr/bin/julia")))
     julia_here.registry(one.folder / "registry", "IJulia", "Words", "Extra")
     shutil.copytree(julia_here.PACKAGES / "Greeting", one.folder / "Greeting")
-    one.up(wait=240)
-    try:
-        yield one
-    finally:
-        shutil.rmtree(Path("/opt/hubwright/environments") / instance_of(one.state), ignore_errors=True)
+    return one.up(wait=240)
 
 
 @pytest.fixture(scope="module")

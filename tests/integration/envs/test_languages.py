@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests import conda_channel, r_repository
 from tests.conda_channel import module
-from tests.conftest import Account
-from tests.running import Notebook, Service
+from tests.conftest import Account, wait_until
+from tests.integration.local.test_parity import PROBE, _differences
+from tests.running import Service
 
-from hubwright.fields import instance_of
+from hubwright.engines.local.zygotes import seen
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 YAML = """\
 hub: {listen: "127.0.0.1:{port}"}
 auth: {kind: pam, allow: all}
 environments:
-  chem: {kind: conda, display: Chemistry, channels: [./channel], packages: [alpha]}
+  chem: {kind: conda, display: Chemistry, channels: [./channel], packages: [alpha], preload: [alpha]}
   stats: {kind: r, display: Statistics, repository: ./cran, packages: [low]}
 """
 
 
+ALPHA = replace(
+    module("alpha", text="import os\nHERE = os.environ['ALPHA_DATA']\nPROGRAM = __import__('shutil').which('alpha')\n"),
+    modes={"bin/alpha": 0o755},
+)
+"""A package that reads, when it is imported, what its activation sets, and looks for a program."""
+MORE = {"etc/conda/activate.d/alpha.sh": "export ALPHA_DATA=$CONDA_PREFIX/share\n", "bin/alpha": "#!/bin/sh\n"}
+
+
 @pytest.fixture(scope="module")
-def running(service: Callable[..., Service]) -> Iterator[Service]:
+def running(service: Callable[..., Service]) -> Service:
     """A service that has built both at its start, at the same time."""
     one = service(YAML)
-    small = [module("alpha"), *conda_channel.installed("ipykernel", "pip")]
-    conda_channel.write(one.folder / "channel", conda_channel.python(), *small)
+    conda_channel.base(one.folder / "channel")
+    conda_channel.write(one.folder / "channel", replace(ALPHA, files={**ALPHA.files, **MORE}))
     low = ("low", "1.0", r_repository.archive("low", "1.0"))
     r_repository.write(one.folder / "cran", low, ("mine", "2.0", r_repository.archive("mine", "2.0")))
-    one.up(wait=280)
-    try:
-        yield one
-    finally:
-        shutil.rmtree(Path("/opt/hubwright/environments") / instance_of(one.state), ignore_errors=True)
+    return one.up(wait=280)
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +50,8 @@ def other(module_account: Callable[..., Account]) -> Account:
     return module_account()
 
 
-def opened(service: Service, account: Account) -> Notebook:
-    return (
-        Notebook(service, account.name, "")
-        if service.server(account.name).get("ready")
-        else service.start(account.name)
-    )
-
-
 def test_both_are_shown_and_run(running, person):
-    notebook = opened(running, person)
+    notebook = running.opened(person.name)
     specs = notebook.ask("GET", "api/kernelspecs").json()["kernelspecs"]
     shown = {name: (one["spec"]["display_name"], one["spec"]["language"]) for name, one in specs.items()}
     assert (shown["chem"], shown["stats"]) == (("Chemistry", "python"), ("Statistics", "R"))
@@ -63,8 +61,27 @@ def test_both_are_shown_and_run(running, person):
     assert notebook.kernel("stats").run("cat(low::low_version())") == "1.0"
 
 
+def test_kernels_of_a_conda_environment_are_forked_and_are_what_executing_gives(running, person):
+    notebook = running.opened(person.name)
+    launch = running.environments / "chem" / "current" / "kernel" / "launch"
+    spec = {"argv": [str(launch), "-f", "{connection_file}"], "display_name": "Executed", "language": "python"}
+    folder = person.home / ".local/share/jupyter/kernels/executed"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    subprocess.run(["chown", "-R", f"{person.uid}:{person.gid}", str(person.home)], check=True)
+    wait_until(lambda: [one["ready"] for one in seen.ask(running.run / "zygotes.sock", 10)] == [True], 60)
+    forked, executed = notebook.kernel("chem"), notebook.kernel("executed")
+    loaded = "import sys; print('alpha' in sys.modules)"
+    assert (forked.run(loaded), executed.run(loaded)) == ("True\n", "False\n")
+    differ = list(_differences(forked.value(PROBE), executed.value(PROBE)))
+    assert not differ, "\n".join(differ)
+    told = "import alpha, json; print(json.dumps([alpha.HERE, alpha.PROGRAM]))"
+    prefix = (running.environments / "chem" / "current" / "prefix").resolve()
+    assert forked.value(told) == executed.value(told) == [f"{prefix}/share", f"{prefix}/bin/alpha"]
+
+
 def test_what_one_installs_in_r_is_ones_own(running, person, other):
-    hers, his = opened(running, person), opened(running, other)
+    hers, his = running.opened(person.name), running.opened(other.name)
     kernel = hers.kernel("stats")
     kernel.run(f"install.packages('mine', repos = 'file://{running.folder}/cran')")
     assert kernel.run("cat(mine::mine_version(), dirname(find.package('mine')))").startswith(
@@ -76,12 +93,13 @@ def test_what_one_installs_in_r_is_ones_own(running, person, other):
 
 
 def test_what_one_installs_in_a_conda_environment_is_ones_own(running, person, other):
-    kernel = opened(running, person).kernel("chem")
+    kernel = running.opened(person.name).kernel("chem")
     said = kernel.run("%pip install six==1.17.0")
     assert "Successfully installed six-1.17.0" in said, said
-    assert str(person.home) in opened(running, person).kernel("chem").run("import six; print(six.__file__)")
+    assert str(person.home) in running.opened(person.name).kernel("chem").run("import six; print(six.__file__)")
     assert (
-        opened(running, other).kernel("chem").run("import importlib.util as u; print(u.find_spec('six'))") == "None\n"
+        running.opened(other.name).kernel("chem").run("import importlib.util as u; print(u.find_spec('six'))")
+        == "None\n"
     )
 
 
@@ -89,6 +107,6 @@ def test_ones_own_packages_stay_when_the_environment_is_built_anew(running, pers
     path = running.folder / "hub.yaml"
     path.write_text(path.read_text().replace("packages: [alpha]", "packages: [alpha, python]"))
     running.cli("env", "build", "chem")
-    kernel = opened(running, person).kernel("chem")
+    kernel = running.opened(person.name).kernel("chem")
     assert kernel.run("import sys; print(sys.base_prefix)").endswith("/versions/2/prefix\n")
     assert kernel.run("import alpha, six; print(six.__version__)") == "1.17.0\n"

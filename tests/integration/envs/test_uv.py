@@ -7,9 +7,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from tests.conftest import Account, wait_until
@@ -38,24 +38,10 @@ def member(module_account: Callable[..., Account]) -> Account:
 
 
 @pytest.fixture(scope="module")
-def built(
-    service: Callable[..., Service], member: Account, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
+def built(service: Callable[..., Service], member: Account) -> Service:
     """A service that has built both at its start; `secret` is for the members of one Unix group."""
-    import sys
-
     one = service(YAML.replace("GROUP", member.name).replace("PREFIX", sys.prefix))
-    one.up(wait=240)
-    try:
-        yield one
-    finally:
-        shutil.rmtree(place(one), ignore_errors=True)
-
-
-def place(service: Service) -> Path:
-    from hubwright.fields import instance_of
-
-    return Path("/opt/hubwright/environments") / instance_of(service.state)
+    return one.up(wait=240)
 
 
 def env(service: Service, *words: str) -> subprocess.CompletedProcess[str]:
@@ -80,12 +66,6 @@ def rewrite(service: Service, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def opened(service: Service, account: Account) -> Notebook:
-    if service.server(account.name).get("ready"):
-        return Notebook(service, account.name, "")
-    return service.start(account.name)
-
-
 def shown(notebook: Notebook) -> dict[str, str]:
     """Return names and what people read; without the R that a machine with Debian's IRkernel has for everybody."""
     specs = notebook.ask("GET", "api/kernelspecs").json()["kernelspecs"]
@@ -93,7 +73,7 @@ def shown(notebook: Notebook) -> dict[str, str]:
 
 
 def test_two_people_see_what_is_theirs_and_run_it(built, member, person):
-    hers, his = opened(built, member), opened(built, person)
+    hers, his = built.opened(member.name), built.opened(person.name)
     subprocess.run(
         ["/usr/bin/python3", "-m", "venv", "--without-pip", person.home / "mine"],
         user=person.uid,
@@ -114,10 +94,11 @@ def test_two_people_see_what_is_theirs_and_run_it(built, member, person):
     for notebook in (hers, his):
         kernel = notebook.kernel("science")
         assert kernel.run("import six; print(six.__version__)") == "1.16.0\n"
+        assert kernel.run("import os; print(oct(os.umask(0o22)))") == "0o22\n", "also where it has made their folders"
     assert hers.kernel("secret").run("6*7") == "42"
     assert his.ask("POST", "api/kernels", {"name": "secret"}).status_code >= 400
     looked = subprocess.run(
-        ["ls", str(place(built) / "secret" / "current" / "kernel")],
+        ["ls", str(built.environments / "secret" / "current" / "kernel")],
         user=person.uid,
         group=person.gid,
         extra_groups=[],
@@ -127,28 +108,44 @@ def test_two_people_see_what_is_theirs_and_run_it(built, member, person):
 
 
 def test_what_one_installs_is_ones_own(built, member, person):
-    hers, his = opened(built, member).kernel("science"), opened(built, person).kernel("science")
+    hers, his = built.opened(member.name).kernel("science"), built.opened(person.name).kernel("science")
     said = hers.run("%pip install six==1.17.0")
     assert "Successfully installed six-1.17.0" in said, said
-    fresh = opened(built, member).kernel("science")
+    fresh = built.opened(member.name).kernel("science")
     assert fresh.run("import six; print(six.__version__)") == "1.17.0\n"
     assert str(member.home) in fresh.run("import six; print(six.__file__)")
-    assert fresh.run("!pip --version").count(str(place(built)))
+    assert fresh.run("!pip --version").count(str(built.environments))
+    assert "Successfully installed toolz-0.12.1" in fresh.run("!pip install toolz==0.12.1")
+    assert str(member.home) in built.opened(member.name).kernel("science").run("import toolz; print(toolz.__file__)")
     assert his.run("import six; print(six.__version__)") == "1.16.0\n"
     assert row(built)["state"] == ""
 
 
-def test_a_home_that_takes_nothing_still_has_its_kernel(built, module_account):
-    poor = module_account()
-    folder = poor.home / ".local" / "share" / "hubwright"
-    folder.parent.mkdir(parents=True)
-    folder.write_text("in the way")
-    subprocess.run(["chown", "-R", f"{poor.uid}:{poor.gid}", str(poor.home)], check=True)
+@pytest.fixture(params=["full", "in the way"])
+def poor(request: pytest.FixtureRequest, account: Callable[..., Account]) -> Iterator[Account]:
+    """Somebody whose home is a disk without a byte left, or has a file where his packages would go."""
+    someone = account()
+    options = f"size=256k,mode=700,uid={someone.uid},gid={someone.gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(someone.home)], check=True)
+    if request.param == "full":
+        free = os.statvfs(someone.home)
+        (someone.home / "ballast").write_bytes(bytes(free.f_bavail * free.f_frsize))
+    else:
+        folder = someone.home / ".local" / "share" / "hubwright"
+        folder.parent.mkdir(parents=True)
+        folder.write_text("in the way")
+    subprocess.run(["chown", "-R", f"{someone.uid}:{someone.gid}", str(someone.home)], check=True)
+    yield someone
+    subprocess.run(["umount", "-l", str(someone.home)], check=True)
+
+
+def test_a_home_that_takes_nothing_still_has_its_kernel(built, poor):
     assert built.start(poor.name).kernel("science").run("import six; print(six.__version__)") == "1.16.0\n"
+    built.stop(poor.name)
 
 
 def test_a_new_version_is_for_new_kernels_and_the_old_one_comes_back_at_once(built, person):
-    notebook = opened(built, person)
+    notebook = built.opened(person.name)
     running = notebook.kernel("science")
     assert running.run("1+1") == "2"
     rewrite(built, "packages: [six==1.16.0]", "packages: [six==1.15.0]")
@@ -168,7 +165,7 @@ def test_a_new_version_is_for_new_kernels_and_the_old_one_comes_back_at_once(bui
 
 
 def test_a_restart_takes_the_new_version(built, person):
-    notebook = opened(built, person)
+    notebook = built.opened(person.name)
     kernel = notebook.kernel("science")
     before = kernel.run("import sys, os; print(os.environ['HUBWRIGHT_SHARED'])")
     rewrite(built, "packages: [six==1.16.0]", "packages: [six==1.16.0, toolz]")
@@ -218,7 +215,7 @@ def test_a_build_that_is_killed_leaves_the_old_and_no_litter(built):
     building = subprocess.Popen(
         built.command("env", "build", "science"), env=built.env(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
-    versions = place(built) / "science" / "versions"
+    versions = built.environments / "science" / "versions"
     numbers = {path.name for path in versions.iterdir()}
     wait_until(lambda: len({path.name for path in versions.iterdir()} - numbers) == 1, 60)
     refused = env(built, "build", "science")
@@ -238,7 +235,7 @@ def _kept(service: Service) -> list[dict[str, int]]:
 
 def test_a_full_disk_is_told_and_the_old_version_serves(built, person):
     before = row(built)["version"]
-    versions = place(built) / "science" / "versions"
+    versions = built.environments / "science" / "versions"
     kept = versions.with_name("kept")
     shutil.copytree(versions, kept, symlinks=True)
     used = subprocess.run(["du", "-sm", str(kept)], capture_output=True, text=True, check=True).stdout
@@ -252,7 +249,7 @@ def test_a_full_disk_is_told_and_the_old_version_serves(built, person):
         assert "No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
         assert row(built)["version"] == before
-        assert opened(built, person).kernel("science").run("6*7") == "42"
+        assert built.opened(person.name).kernel("science").run("6*7") == "42"
     finally:
         built.stop(person.name)
         subprocess.run(["umount", "-l", str(versions)], check=True)
@@ -292,5 +289,5 @@ def test_packages_and_environments_come_and_go_by_a_command(built):
     assert env(built, "remove", "science", "tomli").returncode == 0
     assert "tomli" not in (built.folder / "hub.yaml").read_text()
     assert env(built, "remove", "secret", "--yes").returncode == 0
-    assert not (place(built) / "secret").exists()
+    assert not (built.environments / "secret").exists()
     assert [one["name"] for one in json.loads(env(built, "list", "--json").stdout)] == ["default", "science"]

@@ -20,7 +20,6 @@ from tests.integration.local.test_parity import DRAWN, PROBE, _differences
 from tests.running import Kernel, Notebook, Service, frozen
 
 from hubwright.engines.local.zygotes import seen
-from hubwright.fields import instance_of
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 YAML = """\
@@ -41,14 +40,11 @@ def member(module_account: Callable[..., Account]) -> Account:
 
 
 @pytest.fixture(scope="module")
-def running(service: Callable[..., Service], member: Account) -> Iterator[Service]:
+def running(service: Callable[..., Service], member: Account) -> Service:
     one = service(YAML.replace("GROUP", member.name).replace("PREFIX", sys.prefix))
     one.up(wait=120)
-    try:
-        wait_until(lambda: all(zygote["ready"] for zygote in zygotes(one)) and len(zygotes(one)) == 2, 60)
-        yield one
-    finally:
-        shutil.rmtree(place(one), ignore_errors=True)
+    wait_until(lambda: all(zygote["ready"] for zygote in zygotes(one)) and len(zygotes(one)) == 2, 60)
+    return one
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +60,6 @@ def ended(request: pytest.FixtureRequest) -> Iterator[None]:
         notebook = request.getfixturevalue("notebook")
         for one in notebook.ask("GET", "api/kernels").json():
             notebook.ask("DELETE", f"api/kernels/{one['id']}")
-
-
-def place(service: Service) -> Path:
-    return Path("/opt/hubwright/environments") / instance_of(service.state)
 
 
 def zygotes(service: Service) -> list[dict[str, Any]]:

@@ -47,16 +47,6 @@ HOG = "b = []\nwhile len(b) < {blocks}: b.append(bytearray(b'x') * 2**24)"
 
 
 @pytest.fixture(scope="module")
-def ada(module_account: Callable[..., Account]) -> Account:
-    return module_account()
-
-
-@pytest.fixture(scope="module")
-def bob(module_account: Callable[..., Account]) -> Account:
-    return module_account()
-
-
-@pytest.fixture(scope="module")
 def hub(service: Callable[..., Service], ada: Account, bob: Account) -> Service:
     found = service(YAML).up()
     found.add_user(ada.name)
