@@ -90,6 +90,8 @@ ROWS = {
             "browser/test_content_page.py::test_a_student_opens_a_link_and_gets_originals_again",
             "integration/people/test_shared_folders.py",
             "machine/test_administration.py::test_a_shared_folder_takes_no_more_than_its_quota",
+            "browser/test_together.py::test_two_people_see_each_other_write",
+            "integration/people/test_collaboration.py::test_who_leaves_the_group_is_out_at_once",
             "browser/test_let_in.py::test_two_people_in_browsers",
         ],
         "a firewall that cannot lock out; an archive of all homes before a risky step": [
@@ -118,4 +120,4 @@ def test_the_examples_have_what_their_rows_ask_for() -> None:
     assert julia.idle.kernels_after == 3600
     assert {one.kind for one in julia.environments.values()} == {"uv", "julia"}
     assert julia.environments["julia"].sysimage
-    assert julia.content and julia.sharing and julia.classes and julia.people.users
+    assert julia.content and julia.sharing and julia.classes and julia.people.users and julia.people.shared
