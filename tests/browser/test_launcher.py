@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from tests import r_repository
 from tests.browser.conftest import Person
 from tests.conftest import Account
 from tests.running import PREFIX, Service
-
-from hubwright.fields import instance_of
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -26,6 +24,7 @@ auth: {{kind: pam, allow: all}}
 environments:
   default: {{kind: existing, prefix: {prefix}, display: Python 3 (course)}}
   deep: {{kind: existing, prefix: {prefix}, display: Deep learning, allow: {{groups: [{group}]}}}}
+  stats: {{kind: r, display: Statistics, repository: ./cran, packages: [low], allow: {{groups: [{group}]}}}}
 """
 CARDS = ".jp-LauncherCard[data-category=Notebook]"
 
@@ -39,12 +38,10 @@ def group() -> Iterator[str]:
 
 
 @pytest.fixture
-def hub(service: Callable[..., Service], group: str) -> Iterator[Service]:
+def hub(service: Callable[..., Service], group: str) -> Service:
     one = service(YAML.format(prefix=PREFIX, group=group))
-    try:
-        yield one.up(wait=120)
-    finally:
-        shutil.rmtree(Path("/opt/hubwright/environments") / instance_of(one.state), ignore_errors=True)
+    r_repository.write(one.folder / "cran", ("low", "1.0", r_repository.archive("low", "1.0")))
+    return one.up(wait=240)
 
 
 def of_the_machine() -> set[str]:
@@ -66,10 +63,12 @@ def make_own(person: Account, name: str) -> None:
 
 
 def runs(browser: Person, kernel: str, code: str, output: str) -> None:
-    """Make a notebook with a kernel from the launcher, and run a cell in it."""
-    browser.page.locator(f'{CARDS}[title="{kernel}"]').click()
+    """Make a notebook with a kernel from the launcher, run a cell in it, and open the launcher again."""
+    browser.page.locator(f'{CARDS}[title="{kernel}"]:visible').click()
+    browser.page.locator(CARDS).first.wait_for(state="detached")
     browser.run_cell(code)
     browser.output(output)
+    browser.page.locator(".lm-TabBar-addButton:visible").first.click()
 
 
 def test_two_people_see_their_kernels_and_each_runs_a_cell(
@@ -84,7 +83,7 @@ def test_two_people_see_their_kernels_and_each_runs_a_cell(
         f"old (~/old): broken, it has no ipykernel; install it with {bob.home}/old/bin/python -m pip install ipykernel"
     )
     shared = {"Python 3 (course)", *of_the_machine()}
-    expected = {ada: shared | {"Deep learning", "mine (~/mine)"}, bob: shared | {broken}}
+    expected = {ada: shared | {"Deep learning", "Statistics", "mine (~/mine)"}, bob: shared | {broken}}
     for one, titles in expected.items():
         browser = person(hub)
         browser.enter(one)
@@ -94,5 +93,6 @@ def test_two_people_see_their_kernels_and_each_runs_a_cell(
         if one is ada:
             browser.picture("launcher", themes=False)
             runs(browser, "mine (~/mine)", "import sys; print(sys.prefix, 6 * 7)", f"{ada.home}/mine 42")
+            runs(browser, "Statistics", "cat(low::low_version(), 6 * 7)", "1.0 42")
         else:
             runs(browser, "Python 3 (course)", "import os; print(os.getuid(), 6 * 7)", f"{bob.uid} 42")
