@@ -24,7 +24,8 @@ from hubwright.care.people.plan import roster_of
 from hubwright.care.watch import read_ledger
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
-from hubwright.envs import offering
+from hubwright.engines import hosted
+from hubwright.envs import forked, offering
 from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site, format_bytes
 from hubwright.hub.compile import admins, own, policy
@@ -58,6 +59,7 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     for problem in apex.check(loaded.hub.static, site, lambda host: kind.covers(section, site, host)):
         yield loaded.place(problem)
     yield from _shared_and_shown(loaded, site)
+    yield from unseen_in_containers(loaded)
     if loaded.hub.profiles and (check_profiles := getattr(ENGINES.of(loaded.hub.engine), "check_profiles", None)):
         yield from map(loaded.place, check_profiles(loaded.hub.engine, loaded.hub.profiles, site))
     for problem in (*offering.check(loaded.hub.environments, site), *elsewhere(loaded, site)):
@@ -75,10 +77,15 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
         yield Problem(loaded.where("people.roster"), what, "Start the service as root, or leave it out.")
 
 
-def elsewhere(loaded: Loaded, site: Site) -> list[Problem]:
-    """Return which shared environments do not work where the engine runs servers, in an image of a container."""
-    tried = getattr(ENGINES.of(loaded.hub.engine), "check_environments", None)
-    return tried(loaded.hub.engine, loaded.hub.profiles, site) if tried else []
+def elsewhere(loaded: Loaded, site: Site) -> Iterator[Problem]:
+    """Yield what of the shared environments does not work where the engine runs servers: in containers, in an image."""
+    engine, entries = loaded.hub.engine, loaded.hub.environments
+    for name in entries if hosted(engine) else ():
+        if forked(entries[name]):
+            what = "has no effect in containers: kernels are executed."
+            yield Problem(f"hub.yaml environments.{name}.preload", what, severity="warning")
+    if tried := getattr(ENGINES.of(engine), "check_environments", None):
+        yield from tried(engine, loaded.hub.profiles, site)
 
 
 def _shared_and_shown(loaded: Loaded, site: Site) -> Iterator[Problem]:
@@ -90,6 +97,17 @@ def _shared_and_shown(loaded: Loaded, site: Site) -> Iterator[Problem]:
         if Path(shared.folder).resolve().is_relative_to(shown):
             what = f"{shared.folder} lies in {shown}, the pages of `static` that everybody can read."
             yield Problem(loaded.where("people.shared"), what, "Put it elsewhere.")
+
+
+def unseen_in_containers(loaded: Loaded) -> Iterator[Problem]:
+    """Tell of shared folders that nobody finds in his container, since no volume has them."""
+    engine, profiles = loaded.hub.engine, loaded.hub.profiles
+    volumes = [*getattr(engine, "volumes", ()), *((profiles.default.volumes or ()) if profiles else ())]
+    for shared in loaded.hub.people.shared if hosted(engine) else ():
+        if not any(Path(shared.folder).is_relative_to(volume.source) for volume in volumes):
+            what = f"{shared.folder} is not seen in containers."
+            remedy = f"Add it to engine.volumes: {{source: {shared.folder}, target: {shared.folder}, writable: true}}."
+            yield Problem(loaded.where("people.shared"), what, remedy, "warning")
 
 
 def _extra(loaded: Loaded, site: Site) -> Iterator[Problem]:

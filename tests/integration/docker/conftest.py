@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,15 @@ def dockerd() -> Iterator[Dockerd]:
         yield made
     finally:
         made.clean()
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder of root's that everybody may enter."""
+    made = Path(tempfile.mkdtemp(prefix="hwt-", dir="/var/lib"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ Its kernel shows by the name of its folder without having been registered, by wh
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,13 +21,10 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Path]:
-    """A folder of root's with a channel."""
-    folder = Path(tempfile.mkdtemp(prefix="hwt-conda-", dir="/var/lib"))
-    folder.chmod(0o755)
+def shared(folder: Path) -> Path:
+    """A folder with a channel."""
     conda_home.channel(folder / "channel")
-    yield folder
-    shutil.rmtree(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

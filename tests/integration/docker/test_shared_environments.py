@@ -10,12 +10,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests import conda_channel, julia_here, r_repository
+from tests import conda_channel, conda_home, julia_here, r_repository
 from tests.conda_channel import module
 from tests.conftest import Account
 from tests.integration.docker.containers import inspected, lend_start
@@ -28,15 +27,6 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 OURS = "hwt/ours:1"
 GONE = "this image cannot run it: there is no"
 IMAGES = ["plain", "ours"]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """A folder of root's that everybody may enter."""
-    made = Path(tempfile.mkdtemp(prefix="hwt-envs-", dir="/var/lib"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +107,7 @@ def running(
         },
     }
     one = docker_service(more, volumes=volumes)
-    small = [module("alpha"), *conda_channel.installed("ipykernel", "pip")]
-    conda_channel.write(one.folder / "channel", conda_channel.python(), *small)
+    conda_channel.write(conda_home.channel(one.folder / "channel"), module("pip"))
     r_repository.write(one.folder / "cran", ("low", "1.0", r_repository.archive("low", "1.0")))
     julia_here.registry(one.folder / "registry", "IJulia", "Words")
     lend_python(environments(one) / ".python")

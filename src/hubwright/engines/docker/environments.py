@@ -10,9 +10,11 @@ from __future__ import annotations
 import grp
 import json
 import os
+import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ KERNELS = "/run/hubwright-kernels"
 """Where a container sees its `kernels` folder; on the path of Jupyter's data."""
 _BUILDER = "hubwright-build"
 """The account whose group may read every environment."""
-_PATIENCE = 60.0
+_TRYING: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 _REMEDY = "Name an image that has it, or build the environment with programs of its own: see docs/environments.md."
 _BROKEN = "this image cannot run it: {}"
 _MARK = "hubwright-tried"
@@ -92,12 +94,19 @@ def see(config: Config, image_id: str, site: Site, cache: Path | None) -> Seen:
     Raises:
         HubwrightError: Docker does not answer, or can start no container of this image.
     """
+    if not (seen := untried(site)).served:
+        return seen
+    volumes = sources.settled(mounts_of_all(config.volumes), site)
+    tried = _tried(config.socket, image_id, site, seen.served, (*beside(volumes, seen.mounts), *volumes), cache)
+    return replace(seen, unusable={**tried, **seen.unusable})
+
+
+def untried(site: Site) -> Seen:
+    """Return what containers of any image see of the environments."""
     if not (found := served(site)):
         return Seen()
-    volumes = sources.settled(mounts_of_all(config.volumes), site)
     mounts, lost = _mounts(found, site)
-    tried = _tried(config.socket, image_id, site, found, (*beside(volumes, mounts), *volumes), cache)
-    return Seen(found, mounts, {**tried, **lost})
+    return Seen(found, mounts, lost)
 
 
 def beside(volumes: Sequence[Mount], mounts: Iterable[Mount]) -> Iterator[Mount]:
@@ -176,10 +185,21 @@ def _tried(
     """Return which environments do not work in an image, with the reason; remembered for each image and version."""
     seen = [mount.as_api() for mount in mounts]
     told = [image_id, seen, [(one.name, one.version, one.built) for one in found]]
-    file = cache / f"envs-{sha256(json.dumps(told).encode()).hexdigest()[:32]}.json" if cache else None
-    if file:
-        with suppress(OSError, ValueError):
-            return dict(json.loads(file.read_bytes()))
+    digest = sha256(json.dumps(told).encode()).hexdigest()[:32]
+    file = cache / f"envs-{digest}.json" if cache else None
+    with _TRYING[digest]:  # a class that comes in together waits for one container, and does not start sixty
+        if file:
+            with suppress(OSError, ValueError):
+                return dict(json.loads(file.read_bytes()))
+        wrong = _try_all(socket, image_id, site, found, seen)
+        if file:
+            write_atomically(file, json.dumps(wrong), 0o644, durable=False)
+        return wrong
+
+
+def _try_all(
+    socket: str, image_id: str, site: Site, found: Sequence[Served], seen: list[dict[str, Any]]
+) -> dict[str, str]:
     host: dict[str, Any] = {
         "NetworkMode": "none",
         "CapDrop": ["ALL"],
@@ -199,7 +219,7 @@ def _tried(
     made = daemon.ask(socket, "create_container_from_config", config, patience=daemon.PATIENT)["Id"]
     try:
         daemon.ask(socket, "start", made, patience=daemon.PATIENT)
-        daemon.ask(socket, "wait", made, patience=_PATIENCE)
+        daemon.ask(socket, "wait", made, patience=daemon.PATIENT)
         said: bytes = daemon.ask(socket, "logs", made)
     finally:
         daemon.ask(socket, "remove_container", made, force=True, v=True, patience=daemon.PATIENT)
@@ -208,10 +228,7 @@ def _tried(
     if not lines:
         raise MachineError(f"Environments could not be tried in an image: {printable(text.strip()[-300:])}.")
     names = dict(zip(scripts, found, strict=True))
-    wrong = {names[words[1]].name: _reason(words[2]) for words in lines if len(words) == 3}
-    if file:
-        write_atomically(file, json.dumps(wrong), 0o644, durable=False)
-    return wrong
+    return {names[words[1]].name: _reason(words[2]) for words in lines if len(words) == 3}
 
 
 def _reason(said: str) -> str:

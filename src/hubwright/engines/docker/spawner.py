@@ -185,12 +185,12 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         return await self._run(images.look_into, socket, name, found, site.run / "images", shared)
 
     async def _environments(self, settings: Config, site: Site, image: images.Image) -> environments.Seen:
-        """Return what the container sees of the shared environments; none, rather than no server, when Docker fails."""
+        """Return what the container sees of the shared environments; untried ones, rather than no server."""
         try:
             return await self._run(environments.see, settings, image.id, site, site.run / "images")
         except HubwrightError as error:
-            self.log.warning("%s starts without the shared environments: %s", self._log_name, error)
-            return environments.Seen()
+            self.log.warning("%s starts with environments that could not be tried: %s", self._log_name, error)
+            return await self._run(environments.untried, site)
 
     def _container(
         self,
