@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.conftest import Account, wait_until
-from tests.integration.envs.test_zygotes import is_forked, place, zygotes
+from tests.integration.envs.test_zygotes import is_forked, zygotes
 from tests.running import Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -58,14 +57,11 @@ script that a forked kernel runs first is another. Then it asks for a kernel, as
 
 
 @pytest.fixture(scope="module")
-def running(service: Callable[..., Service]) -> Iterator[Service]:
+def running(service: Callable[..., Service]) -> Service:
     one = service(YAML.replace("PREFIX", sys.prefix))
     one.up(wait=120)
-    try:
-        wait_until(lambda: [zygote["ready"] for zygote in zygotes(one)] == [True], 60)
-        yield one
-    finally:
-        shutil.rmtree(place(one), ignore_errors=True)
+    wait_until(lambda: [zygote["ready"] for zygote in zygotes(one)] == [True], 60)
+    return one
 
 
 def test_mounts_of_a_users_own_making_give_no_program_roots_rights(running, module_account):
