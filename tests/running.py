@@ -108,7 +108,7 @@ class Service:
         out = (self.folder / "up.log").open("ab")
         before = self.output().count(_IS_UP)
         self.process = subprocess.Popen(
-            self.command("up", *words),
+            ["setpriv", "--pdeathsig", "TERM", *self.command("up", *words)],  # it ends also when the tests are killed
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

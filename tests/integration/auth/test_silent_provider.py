@@ -38,7 +38,8 @@ def test_a_silent_provider_is_waited_for_shortly(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         path = tmp_path / "hub.yaml"
         path.write_text(YAML.format(provider=silent.getsockname()[1]).replace("{port}", "8000"))
+        loaded = load(path)
         began = time.monotonic()
-        (problem,) = reach_soon(load(path), replace(site(), state=tmp_path), 0.5)
+        (problem,) = reach_soon(loaded, replace(site(), state=tmp_path), 0.5)
     assert time.monotonic() - began < 5
     assert (problem.severity, "has not answered within 0.5 s" in problem.what) == ("warning", True)

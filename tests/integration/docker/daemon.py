@@ -19,6 +19,8 @@ import docker
 from tests.running import PREFIX
 
 SKELETON = "hwt/skeleton:1"
+_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "TERM")
+"""Ended also when the process of the tests is killed."""
 _ETC = ("ld.so.cache", "ssl/openssl.cnf", "mime.types")
 
 
@@ -30,7 +32,7 @@ class Dockerd:
         self.folder.chmod(0o711)
         self.path = self.folder / "docker.sock"
         self.url = f"unix://{self.path}"
-        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        self.holder = subprocess.Popen([*_WITH_THE_TESTS, "unshare", "--net", "sleep", "infinity"])
         self.process: subprocess.Popen[bytes] | None = None
         self.storage = ["--storage-driver=btrfs"] if btrfs else []
         if btrfs:
@@ -44,6 +46,7 @@ class Dockerd:
     def start(self) -> None:
         """Start it, or start it again; returns when it answers."""
         command = [
+            *_WITH_THE_TESTS,
             *("nsenter", f"--net=/proc/{self.holder.pid}/ns/net"),
             *("dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"),
             *(f"--pidfile={self.folder}/pid", f"--host={self.url}", "--group=docker", "--live-restore"),

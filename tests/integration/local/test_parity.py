@@ -258,7 +258,7 @@ def test_a_forked_server_is_the_server_that_execution_gives(notebook: Notebook, 
     env["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:{number}{notebook.base}"
     env["JUPYTER_RUNTIME_DIR"] = str(person.home / "runtime")
     executed = subprocess.Popen(
-        [str(PREFIX / "bin/python"), "-m", "jupyterhub.singleuser"],
+        ["env", "--default-signal", str(PREFIX / "bin/python"), "-m", "jupyterhub.singleuser"],  # ours may ignore some
         env=env,
         cwd=entry.pw_dir,
         user=entry.pw_uid,
