@@ -26,7 +26,7 @@ class Line:
     more_is_better: bool = False
     remark: str = ""
     words: str = ""
-    """The target in the task's own words, where they are not "n times better"."""
+    """The target in words, where they are not "n times better"."""
 
     @property
     def ratio(self) -> float | None:
