@@ -32,7 +32,7 @@ content:
 
 
 @pytest.fixture(scope="module")
-def world(service, many, source):
+def world(many, source, service):
     ada, bob, eve, full = many.make(4)
     write(source, {f"week-{number}/lesson.ipynb": f"text {number}" for number in range(100)})
     lab = source.with_name(source.name + "-lab")

@@ -180,7 +180,7 @@ def expected(change: Change) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def world(service, many, source):
+def world(many, source, service):
     """51 homes that have had the first version, and what each of their owners has done since."""
     states = [*STATES, *ODD]
     people = many.make(51)
