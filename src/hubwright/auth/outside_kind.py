@@ -14,6 +14,7 @@ from typing import Any
 from hubwright.auth.rule import AllowOutside, Outside, Person, Rule, Verdict
 from hubwright.errors import MachineError, Problem
 from hubwright.fields import Site
+from hubwright.machine import opening
 from hubwright.machine.files import hidden_from
 
 LARGEST = 8192
@@ -73,7 +74,7 @@ def secret_in(file: str) -> str:
     path = Path(file)
     remedy = f'Give it: "hubwright secret {path.name}".'
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as content:
+        with open(os.open(path, opening.FILE), "rb") as content:
             found = os.fstat(content.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
                 raise MachineError(f"{path} can be read by others.", where=str(path), remedy=f'"chmod 600 {path}".')

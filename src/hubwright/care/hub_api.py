@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from hubwright.errors import NotRunning, Refused
 from hubwright.fields import Site
-from hubwright.machine import wire
+from hubwright.machine import opening, wire
 from hubwright.machine.files import Owner
 
 _PAGINATED = "application/jupyterhub-pagination+json"
@@ -77,7 +77,7 @@ class HubApi:
         path = self._site.secrets / "cli.token"
         owner = Owner.of(self._site.account).uid if self._site.privileged else os.geteuid()
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(path, opening.FILE)
             try:
                 found = os.fstat(descriptor)
                 ours = stat.S_ISREG(found.st_mode) and found.st_uid == owner

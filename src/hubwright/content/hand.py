@@ -186,7 +186,7 @@ def _read_record(place: int, job: Job) -> Record:
     if place == -1:
         return Record(job.target)
     try:
-        file = os.open(f"{job.name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+        file = os.open(f"{job.name}.json", opening.FILE, dir_fd=place)
     except OSError:
         return Record(job.target)
     with open(file, "rb") as opened:

@@ -18,7 +18,6 @@ from hashlib import sha256
 from hubwright.content.merge import NOTHING, Found
 from hubwright.machine import opening
 
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK = 2**20
 _MOST_BELOW = 10_000
 """Entries of a folder that are looked at to know whether all of them were handed out."""
@@ -76,7 +75,7 @@ class Home:
         return Found("other")
 
     def _digest(self, folder: int, name: str) -> str:
-        with open(os.open(name, _FILE, dir_fd=folder), "rb", buffering=0) as file:
+        with open(os.open(name, opening.FILE, dir_fd=folder), "rb", buffering=0) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return ""
             return digest(file.fileno())

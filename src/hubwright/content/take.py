@@ -36,7 +36,6 @@ RESERVE = 2**30
 LEFT_OUT = frozenset({".git", ".ipynb_checkpoints", "__pycache__"})
 _TRIES = 3
 _BLOCK = 2**20
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class Taker:
 
     def _file(self, source: int, target: int | None, name: str, path: str) -> None:
         with self._reading(path):
-            opened = os.open(name, _FILE, dir_fd=source)
+            opened = os.open(name, opening.FILE, dir_fd=source)
         with open(opened, "rb", buffering=0) as file:
             if target is None:
                 self.files[path] = Original("", os.fstat(opened).st_size)

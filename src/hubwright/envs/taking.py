@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hubwright.envs import trying
 from hubwright.fields import Site
+from hubwright.machine import opening
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def take(source: Path, target: Path, place: Callable[[Path], Path] = lambda path
         below = Path(folder).relative_to(source)
         for name in names:
             try:
-                opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor)
+                opened = os.open(name, opening.FILE, dir_fd=descriptor)
             except OSError:
                 continue  # a link, or gone
             with open(opened, "rb") as file:

@@ -73,7 +73,7 @@ def open_plain(path: Path | str, *, folder: int | None = None) -> BinaryIO:
 
     `path` is looked for in the open `folder`, when one is given. Raises OSError; anything but a plain file is one.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = opening.FILE
     descriptor = os.open(path, flags, dir_fd=folder)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hubwright.errors import MachineError, Refused
-from hubwright.machine import locks
+from hubwright.machine import locks, opening
 from hubwright.machine.files import Owner, make_folder, write_atomically
 from hubwright.people.roster import Person
 
@@ -37,7 +37,7 @@ class Applied:
             MachineError: it is damaged, or others may write it.
         """
         try:
-            with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with open(os.open(self._path, opening.FILE), "rb") as file:
                 found = os.fstat(file.fileno())
                 if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
                     raise MachineError("This file can be written by others.", where=str(self._path))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hubwright.errors import MachineError, Refused
+from hubwright.machine import opening
 from hubwright.machine.files import write_atomically
 from hubwright.people.roster import same_person
 
@@ -84,7 +85,7 @@ class Ids:
             MachineError: it is damaged, or others than its owner may write it.
         """
         try:
-            with open(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with open(os.open(self.path, opening.FILE), "rb") as file:
                 found = os.fstat(file.fileno())
                 if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
                     raise MachineError("This file can be written by others.", where=str(self.path))

@@ -36,7 +36,6 @@ MOST = 5_000_000
 """Entries."""
 _TOLD = 20
 _BLOCK = 2**20
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOUNTED = "is a mount point"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -142,7 +141,7 @@ class Packer:
             os.close(inner)
 
     def _file(self, folder: int, name: str, info: tarfile.TarInfo) -> None:
-        with open(os.open(name, _FILE, dir_fd=folder), "rb", buffering=0) as file:
+        with open(os.open(name, opening.FILE, dir_fd=folder), "rb", buffering=0) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise OSError(0, "changed while it was read")

@@ -95,7 +95,7 @@ def _put_file(place: int, name: str, project: int) -> None:
         if not stat.S_ISREG(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
             return
         try:
-            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+            file = os.open(name, opening.FILE, dir_fd=place)
         except OSError as error:
             if error.errno == errno.ELOOP:  # a link by now
                 return
