@@ -2,7 +2,7 @@
 
 import { every, get, send } from "./api.js";
 import { moment } from "./times.js";
-import { bytes, count, cpus, duration, element, say } from "./words.js";
+import { bytes, complain, count, cpus, duration, element, say } from "./words.js";
 
 const page = document.getElementById("class");
 const path = `hubwright/classes/${encodeURIComponent(page.dataset.name)}`;
@@ -10,12 +10,6 @@ const body = document.querySelector("#people tbody");
 const rows = new Map();
 const STATES = { running: "Running", starting: "Starting", stopping: "Stopping" };
 let told = null;
-
-function complain(message) {
-  const place = document.getElementById("problem");
-  place.hidden = !message;
-  say(place, message || "");
-}
 
 function cell(row, kind, ...content) {
   let found = row.querySelector(`[data-cell="${kind}"]`);

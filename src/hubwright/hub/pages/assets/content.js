@@ -1,13 +1,12 @@
 // The page of what one was handed out: which files are not as their originals, and originals again, one by one.
 
 import { get, post } from "./api.js";
-import { count, element, say } from "./words.js";
+import { complain, count, element, say } from "./words.js";
 
 const { base_url: base } = window.jhdata;
 const me = document.getElementById("content").dataset.user;
 const place = document.getElementById("contents");
 const told = document.getElementById("told");
-const problem = document.getElementById("problem");
 
 const WORDS = {
   edited: "edited by you",
@@ -18,11 +17,6 @@ const WORDS = {
 };
 
 const path = (text) => text.split("/").map(encodeURIComponent).join("/");
-
-function complain(message) {
-  problem.hidden = !message;
-  say(problem, message || "");
-}
 
 /** The API tells of paths in the home, and is asked for paths in the content. */
 const inside = (content, place) => place.slice(content.target.length + 1);

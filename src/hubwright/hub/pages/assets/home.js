@@ -4,7 +4,7 @@
 import { every, get, send, serverPath } from "./api.js";
 import { ages } from "./page.js";
 import { tile } from "./tiles.js";
-import { bytes, count, cpus, element, say } from "./words.js";
+import { bytes, complain, count, cpus, element, say } from "./words.js";
 
 const page = document.getElementById("home");
 const user = page.dataset.user;
@@ -30,12 +30,6 @@ function write(root) {
   }
   ages(root);
   makeReady();
-}
-
-function complain(message) {
-  const place = document.getElementById("problem");
-  place.hidden = !message;
-  say(place, message || "");
 }
 
 /** Take the list as the hub writes it now; what was typed and the focus stay. */

@@ -1,18 +1,13 @@
 // The home page's section about sharing. Its words come from the hub; after a change it is fetched again.
 
 import { every, get, send } from "./api.js";
-import { say } from "./words.js";
+import { complain, say } from "./words.js";
 
+const PROBLEM = "share-problem";
 const section = () => document.getElementById("sharing");
 const me = section().dataset.user;
 const told = document.getElementById("told");
 let seen = "";
-
-function complain(message) {
-  const place = document.getElementById("share-problem");
-  place.hidden = !message;
-  say(place, message || "");
-}
 
 async function refresh() {
   const answer = await fetch(window.location.href, { cache: "no-store" });
@@ -50,7 +45,7 @@ const WORK = {
 };
 
 async function act(buttons, work) {
-  complain("");
+  complain("", PROBLEM);
   for (const one of buttons) one.disabled = true;
   try {
     const words = await work();
@@ -58,7 +53,7 @@ async function act(buttons, work) {
     say(told, words);
     document.getElementById("share-with")?.focus();
   } catch (error) {
-    complain(error.message);
+    complain(error.message, PROBLEM);
     for (const one of buttons) one.disabled = false;
   }
 }

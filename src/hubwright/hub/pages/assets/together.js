@@ -1,15 +1,10 @@
 // The home page's section about servers of groups: the others start and stop them, too, so it is fetched again.
 
 import { every, send, serverPath } from "./api.js";
-import { say } from "./words.js";
+import { complain, say } from "./words.js";
 
+const PROBLEM = "together-problem";
 const section = () => document.getElementById("together");
-
-function complain(message) {
-  const place = document.getElementById("together-problem");
-  place.hidden = !message;
-  say(place, message || "");
-}
 
 async function refresh() {
   const answer = await fetch(window.location.href, { cache: "no-store" });
@@ -29,14 +24,14 @@ document.addEventListener("click", async (event) => {
   const row = button.closest("[data-account]");
   const name = row.querySelector("strong").textContent;
   if (!window.confirm(`Stop the server of “${name}” for everybody? Files stay; what runs in notebooks ends.`)) return;
-  complain("");
+  complain("", PROBLEM);
   button.disabled = true;
   try {
     await send("DELETE", serverPath(row.dataset.account, ""));
     await refresh();
     say(document.getElementById("told"), `The server of ${name} is being stopped`);
   } catch (error) {
-    complain(error.message);
+    complain(error.message, PROBLEM);
     button.disabled = false;
   }
 });

@@ -60,3 +60,10 @@ export function element(tag, attributes = {}, ...children) {
 export function say(target, text) {
   if (target && target.textContent !== text) target.textContent = text;
 }
+
+/** Show what went wrong in the element `id`, which is hidden as long as nothing did. */
+export function complain(message, id = "problem") {
+  const place = document.getElementById(id);
+  place.hidden = !message;
+  say(place, message || "");
+}
