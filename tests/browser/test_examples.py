@@ -24,7 +24,8 @@ from tests import julia_here
 from tests.browser.conftest import at_provider
 from tests.certificates import locked
 from tests.certificates import make as certificate
-from tests.conftest import Account, remove_account, wait_until
+from tests.conftest import Account, remove_account
+from tests.daemons import await_answer
 from tests.integration.auth import openid
 from tests.integration.auth.openid import OpenIDProvider
 from tests.integration.auth.slapd import BASE, HUB, HUB_PASSWORD, MISSING, Slapd
@@ -113,8 +114,11 @@ class _Provider(OpenIDProvider):
         shutil.copyfile(openid.SCRIPT, self.script)
         argv = self.world.inside("node", str(self.script), str(self.port), self.callback)
         self.process = subprocess.Popen(argv, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: self.world.ask(f"{self.issuer}/.well-known/openid-configuration") == "200", 60)
+        await_answer(self.process, self._answers)
         return self
+
+    def _answers(self) -> bool:
+        return self.world.ask(f"{self.issuer}/.well-known/openid-configuration") == "200"
 
     def change(self, number: int, **changes: object) -> None:
         sent = json.dumps({"id": number, **changes})

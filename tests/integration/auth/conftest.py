@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.conftest import wait_until
+from tests.daemons import await_answer, end
 
 from hubwright.machine import wire
 
@@ -39,11 +39,10 @@ class Helper:
         with self.log.open("ab") as log:
             argv = [sys.executable, "-I", "-m", "hubwright.people.account_helper"]
             self.process = subprocess.Popen(argv, env=environment, stderr=log, stdout=log, cwd="/")
-        wait_until(lambda: b"serves" in self.log.read_bytes())
+        await_answer(self.process, lambda: b"serves" in self.log.read_bytes(), self.log)
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
+        end(self.process)
 
     def ask(self, op: str, user: object = None, password: object = None, timeout: float = 30) -> dict:
         message = {"op": op, "user": user} | ({"password": password} if op == "authenticate" else {})

@@ -11,7 +11,7 @@ from html import unescape
 from pathlib import Path
 
 import httpx
-from tests.conftest import wait_until
+from tests.daemons import await_answer, end
 
 TOKEN = "t" * 64
 CONFIG = """
@@ -56,20 +56,20 @@ class RunningHub:
             self.process = subprocess.Popen(argv, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
         def answers() -> bool:
-            assert self.process.poll() is None, self.log.read_text()
             try:
                 return httpx.get(f"{self.url}/hub/api/").status_code == 200
             except httpx.TransportError:
                 return False
 
-        wait_until(answers, 60)
+        await_answer(self.process, answers, self.log)
 
     def stop(self, kill: bool = False) -> None:
         for browser in self.browsers:
             browser.client.close()
         self.browsers.clear()
-        (self.process.kill if kill else self.process.terminate)()
-        self.process.wait(20)
+        if kill:
+            self.process.kill()
+        end(self.process)
 
     def api(self, method: str, path: str, **body) -> httpx.Response:
         headers = {"Authorization": f"token {TOKEN}"}

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import httpx
-from tests.conftest import wait_until
+from tests.daemons import await_answer, end
 
 VERSION = "9.13.3"
 SCRIPT = Path(__file__).with_name("provider.mjs")
@@ -43,19 +43,17 @@ class OpenIDProvider:
         argv = ["node", str(self.script), str(self.port), self.callback]
         self.process = subprocess.Popen(argv, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-        def answers() -> bool:
-            assert self.process.poll() is None, "the provider has ended"
-            try:
-                return httpx.get(f"{self.issuer}/.well-known/openid-configuration").status_code == 200
-            except httpx.TransportError:
-                return False
-
-        wait_until(answers, 60)
+        await_answer(self.process, self._answers)
         return self
 
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.issuer}/.well-known/openid-configuration").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
+        end(self.process)
         self.script.unlink(missing_ok=True)
 
     def change(self, number: int, **changes: object) -> None:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import wait_until
+from tests.daemons import await_answer, end
 from tests.running import port
 
 BASE = "dc=example,dc=org"
@@ -75,6 +75,7 @@ auth:
         return f"ldaps://{self.host}:{self.tls}"
 
     def start(self) -> Slapd:
+        """Start it, or start it again; returns when it answers, and leaves nothing running when it does not."""
         addresses = f"ldap://127.0.0.1:{self.plain} ldaps://{self.host}:{self.tls}"
         with (self.folder / "slapd.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -82,12 +83,17 @@ auth:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: self._tool("ldapwhoami", "") == 0, 30)
+        await_answer(self.process, self._answers, self.folder / "slapd.log")
         return self
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
+        end(self.process)
+
+    def _answers(self) -> bool:
+        try:
+            return self._tool("ldapwhoami", "") == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def change(self, ldif: str) -> None:
         assert self._tool("ldapmodify", ldif) == 0
