@@ -22,13 +22,15 @@ from tests.slowness import SLOWNESS
 
 YAML = """\
 hub: {name: Physics Lab, listen: "127.0.0.1:{port}", landing: home}
-auth: {kind: pam, allow: all}
-engine: {kind: local, memory: 1G}
 people:
   roster: people.yaml
   ids: %(ids)s
   shared:
     - {folder: %(folder)s, group: %(group)s, collaboration: true}
+"""
+USUAL = """\
+auth: {kind: pam, allow: all}
+engine: {kind: local, memory: 1G}
 """
 
 NOTEBOOK = {
@@ -42,14 +44,14 @@ NOTEBOOK = {
 class Group:
     """A group, its folder, and a service in which it has a server of its own."""
 
-    def __init__(self, service: Callable[[str], Service], people: list[Account]) -> None:
+    def __init__(self, service: Callable[[str], Service], people: list[Account], sections: str = USUAL) -> None:
         first = 2_000_000 + secrets.randbelow(900_000) * 1000
         self.name = f"hwg-{secrets.token_hex(4)}"
         self.team = f"team-{self.name}"
         self.folder = Path(f"/srv/hwt-{secrets.token_hex(4)}")
         self.people = people
         words = {"ids": f"{first}-{first + 999}", "folder": self.folder, "group": self.name}
-        self.service = service(YAML % words)
+        self.service = service((YAML + sections) % words)
         self.consist_of(*people)
 
     def consist_of(self, *people: Account) -> None:
@@ -64,12 +66,17 @@ class Group:
         assert not [step for step in done["steps"] if step["error"]], done
         return done
 
-    def begin(self, by: Account) -> Notebook:
+    def begin(self, by: Account, choice: dict[str, Any] | None = None) -> Notebook:
         """Have somebody start its server, unless it runs."""
         hub, headers = self.service, {"Authorization": f"token {self.service.token(by.name)}"}
-        answer = hub.api("POST", f"/users/{self.team}/server", {}, headers=headers)
+        answer = hub.api("POST", f"/users/{self.team}/server", choice or {}, headers=headers)
         running = answer.status_code == 400 and "is already running" in answer.text
         assert running or answer.status_code in (201, 202), f"{answer.text}\n{hub.logs()}"
+        return self.ready()
+
+    def ready(self) -> Notebook:
+        """Wait until its server is ready, that somebody starts."""
+        hub = self.service
         deadline = time.monotonic() + 60 * SLOWNESS
         while not (model := hub.server(self.team, "")).get("ready"):
             assert model.get("pending") and time.monotonic() < deadline, f"{model}\n{hub.logs()}"
@@ -78,9 +85,9 @@ class Group:
 
 
 @contextmanager
-def group_of(service: Callable[[str], Service], people: list[Account]) -> Iterator[Group]:
-    """Make a group; its account, home, folder and itself go at the end."""
-    made = Group(service, people)
+def group_of(service: Callable[[str], Service], people: list[Account], sections: str = USUAL) -> Iterator[Group]:
+    """Make a group, with these other sections of hub.yaml; its account, home, folder and itself go at the end."""
+    made = Group(service, people, sections)
     try:
         yield made
     finally:
