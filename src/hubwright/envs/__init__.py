@@ -30,6 +30,8 @@ FAMILY = Family(
 )
 DEFAULT = "default"
 """The environment of the kernel `python3`, which every notebook that names no other gets."""
+OFFERED = "offered.json"
+"""The file that says what hub.yaml offers now: environment -> display name; written by root."""
 
 Tell = Callable[[str], None]
 """Takes what is being done, in a few words."""

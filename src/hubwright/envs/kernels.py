@@ -20,10 +20,10 @@ from ipykernel.kernelspec import RESOURCES
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_core.paths import jupyter_data_dir
 
+from hubwright.envs import OFFERED
+
 FOLDER = "HUBWRIGHT_ENVIRONMENTS"
 """The variable that names the folder of the shared environments."""
-OFFERED = "offered.json"
-"""What hub.yaml offers now: environment -> display name; written by root."""
 BROKEN = "hubwright_broken"
 """In a kernelspec's metadata: why it cannot start."""
 UNUSABLE = "HUBWRIGHT_UNUSABLE"

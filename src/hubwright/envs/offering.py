@@ -8,12 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
-
-from hubwright.envs import DEFAULT, environment_of, forked, is_built, kernelspec
+from hubwright.envs import DEFAULT, OFFERED, environment_of, forked, is_built, kernelspec
 from hubwright.envs.access import groups_of, let_in
 from hubwright.envs.building import source, versions_of
-from hubwright.envs.kernels import OFFERED
 from hubwright.envs.versions import CURRENT
 from hubwright.errors import HubwrightError, Problem
 from hubwright.fields import Site
@@ -44,6 +41,8 @@ def offer(environments: Mapping[str, Any], site: Site) -> None:
 
 def _served(name: str, display: str, config: KindConfig, site: Site) -> dict[str, Any] | None:
     """Return what an engine must know of an environment to take it elsewhere; None when it was never built."""
+    from jupyter_client.kernelspec import NATIVE_KERNEL_NAME  # 0.1 s, of every command
+
     versions = versions_of(name, site)
     if (current := versions.current()) is None:
         return None

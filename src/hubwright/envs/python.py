@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipykernel.kernelspec import RESOURCES
-
 from hubwright.envs import kernelspec, trying
 from hubwright.errors import MachineError, printable
 
@@ -159,6 +157,8 @@ def write_kernel(
         found: what that says of itself.
         variables: what else is set.
     """
+    from ipykernel.kernelspec import RESOURCES
+
     script = _LAUNCH.format(
         name=name,
         minor=found.minor,

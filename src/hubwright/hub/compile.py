@@ -13,9 +13,9 @@ from hubwright.classes.rights import role
 from hubwright.config.model import Hub
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.fields import Site, unix_url
-from hubwright.hub import teams
 from hubwright.hub.pages import branding
 from hubwright.machine.policy import LIMITS
+from hubwright.people import rights
 from hubwright.profiles.bounds import bounds
 
 Settings = dict[str, dict[str, Any]]
@@ -91,7 +91,7 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         **_gpus(hub),
     }
     if hub.people.teams:
-        found["teams"] = teams.told(hub.people.teams)
+        found["teams"] = rights.told(hub.people.teams)
     return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
 
 
@@ -183,8 +183,8 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
             "unix_groups": getattr(AUTH.of(hub.auth), "UNIX_GROUPS", False),
         }
     if hub.people.teams:
-        settings["teams"] = teams.told(hub.people.teams)
-        roles += [teams.role(name, str(one.group)) for name, one in hub.people.teams.items()]
+        settings["teams"] = rights.told(hub.people.teams)
+        roles += [rights.role(name, str(one.group)) for name, one in hub.people.teams.items()]
     if hub.sharing:
         settings["extra_user_scopes"] = ["read:users:name", "shares!user"]
         settings["template_vars"]["sharing"] = True

@@ -6,24 +6,10 @@ JupyterHub looks at groups whenever somebody asks, so who leaves one has that ri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from jupyterhub import orm, roles
 from jupyterhub.utils import maybe_future
-
-from hubwright.people.config import SharedFolder
-
-
-def told(teams: Mapping[str, SharedFolder]) -> dict[str, Any]:
-    """Return what `Application.teams` is set to."""
-    return {account: {"group": one.group, "folder": one.folder} for account, one in teams.items()}
-
-
-def role(account: str, group: str) -> dict[str, Any]:
-    """Return the role of who is in a group, as `JupyterHub.load_roles` takes it."""
-    scopes = [f"{scope}!user={account}" for scope in ("access:servers", "servers")]
-    return {"name": f"{account}-members", "scopes": scopes, "groups": [group]}
 
 
 def add(app: Any) -> None:

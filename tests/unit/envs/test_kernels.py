@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from jupyter_client.kernelspec import NoSuchKernel
 
-from hubwright.envs.kernels import BROKEN, FOLDER, OFFERED, UNUSABLE, KernelSpecs, own
+from hubwright.envs import OFFERED
+from hubwright.envs.kernels import BROKEN, FOLDER, UNUSABLE, KernelSpecs, own
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubwright.config.load import Loaded
 from hubwright.fields import Site
 from hubwright.proxy.https import https_of
-from hubwright.proxy.https.certificate import Pair, deployed, fetched
 from hubwright.proxy.serving import host_of
+
+if TYPE_CHECKING:
+    from hubwright.proxy.https.certificate import Pair
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Encryption:
 
 def encryption(loaded: Loaded, site: Site) -> Encryption:
     """Return how the service of `loaded` is encrypted; looks at files only."""
+    from hubwright.proxy.https.certificate import deployed, fetched
+
     kind = loaded.hub.https.kind
     if not https_of(loaded.hub.https).ENCRYPTS:
         return Encryption(kind, (), None)

@@ -13,8 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tornado.web import HTTPError
-
 from hubwright.errors import MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import locks
@@ -153,6 +151,7 @@ def _close_rooms() -> None:
     """
     from jupyter_server.base.handlers import JupyterHandler
     from jupyter_server_ydoc.handlers import YDocWebSocketHandler  # type: ignore[import-not-found]
+    from tornado.web import HTTPError
 
     make_room = YDocWebSocketHandler.prepare
 

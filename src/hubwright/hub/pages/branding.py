@@ -7,8 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, TemplateSyntaxError
-
 from hubwright.config.model import HubSection
 from hubwright.errors import Problem
 from hubwright.fields import Site
@@ -84,6 +82,8 @@ def _wrong_logo(path: Path, site: Site) -> tuple[str, str] | None:
 
 
 def _wrong_templates(folder: Path, site: Site) -> Iterator[Problem]:
+    from jinja2 import Environment, TemplateSyntaxError
+
     where = "hub.yaml hub.templates"
     if not folder.is_dir():
         what = f"{folder} is no folder." if folder.exists() else f"there is no folder {folder}."
