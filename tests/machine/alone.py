@@ -82,7 +82,7 @@ class Alone(Service):
             "HOME": "/root",
             "PATH": "/usr/bin:/bin",
         }
-        command = [str(PREFIX / "bin" / "python"), "-m", "hubwright.engines.local.forkserver", *words]
+        command = [str(PREFIX / "bin" / "python"), "-m", "hubwright.engines.local", *words]
         with (self.state / "logs" / "fork-server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd="/")
         wait_until(lambda: self.answers() or self._died(), wait)

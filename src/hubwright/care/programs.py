@@ -49,7 +49,7 @@ def programs(loaded: Loaded, site: Site, told: Mapping[str, str], listeners: pro
     parts = []
     if elsewhere is None:
         # without -I: the flags of a forked kernel must be those of an executed one
-        parts.append(make(FORK_SERVER, python, "-m", "hubwright.engines.local.forkserver", grace=5))
+        parts.append(make(FORK_SERVER, python, "-m", "hubwright.engines.local", grace=5))
     if site.privileged:
         parts.append(make(ACCOUNT_HELPER, python, "-I", "-m", "hubwright.people.account_helper", grace=3))
     parts += [
@@ -59,7 +59,7 @@ def programs(loaded: Loaded, site: Site, told: Mapping[str, str], listeners: pro
             descriptors=tuple(inherited),
         ),
         make(
-            HUB, python, "-I", "-m", "hubwright.hub.app", "-f", str(here / "hub" / "jupyterhub_config.py"),
+            HUB, python, "-I", "-m", "hubwright.hub", "-f", str(here / "hub" / "jupyterhub_config.py"),
             account=account, groups=elsewhere.groups(hub.engine) if elsewhere else (), grace=10,
         ),
     ]  # fmt: skip

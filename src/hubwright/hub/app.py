@@ -1,4 +1,4 @@
-"""`python -m hubwright.hub.app`: JupyterHub, with pages of ours in front of its own.
+"""JupyterHub, with pages of ours in front of its own.
 
 JupyterHub takes more handlers only behind its own (`extra_handlers`), so the start page could not be ours.
 """
@@ -64,9 +64,3 @@ class Application(JupyterHub):
         ours = self.add_url_prefix(self.hub_prefix, [*handlers(), *(classes.HANDLERS if self.teaching else ())])
         ours += self.add_url_prefix(self.base_url, [(ahead.PATTERN, ahead.AheadHandler)])
         self.handlers[:] = [everywhere(handler) for handler in [*ours, *self.handlers]]
-
-
-if __name__ == "__main__":
-    from hubwright.hub.app import Application as Imported  # so that there is one such class, not two
-
-    Imported.launch_instance()

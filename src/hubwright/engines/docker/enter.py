@@ -55,6 +55,9 @@ def _serve(channel: socket.socket, arguments: list[str]) -> None:
         if os.path.exists(file):  # noqa: PTH110 (pathlib would be imported for it)
             os.environ.setdefault("HUBWRIGHT_OOM_FILE", file)
     gc.disable()  # what imports make, stays
+    from hubwright import grammars
+
+    grammars.defer()
     from hubwright.engines.local import provisioner, server, singleuser
 
     gc.freeze()

@@ -173,7 +173,7 @@ def _grace(request: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    """Import everything, then serve; the program behind `python -m hubwright.engines.local.forkserver`."""
+    """Import everything, then serve; the program behind `python -m hubwright.engines.local`."""
     os.umask(0o077)
     launch.default_signals()  # a service that is started by nohup, or in the background, ignores some
     if "" in sys.path or str(Path.cwd()) in sys.path:
@@ -208,7 +208,3 @@ def main() -> None:
     except HubwrightError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()
