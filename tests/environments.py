@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,6 +23,17 @@ def site_of(folder: Path, yaml: str) -> tuple[dict[str, Any], Site]:
     (folder / "hub.yaml").write_text(yaml)
     loaded = load(folder / "hub.yaml")
     return dict(loaded.hub.environments), place("127.0.0.1:8000", None, loaded.path, None)
+
+
+def builders() -> dict[int, str]:
+    """Return the accounts that builds have had on this machine, by their user ids."""
+    return {entry.pw_uid: entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith("hubwright-build-")}
+
+
+def built_as(seen: Path) -> str:
+    """Return the account whose builds have left files named by its user id, and nobody's else, in a folder."""
+    (uid,) = seen.iterdir()
+    return builders()[int(uid.name)]
 
 
 @dataclass

@@ -23,7 +23,7 @@ def groups_of(config: KindConfig) -> tuple[str, ...] | None:
 def let_in(name: str, config: KindConfig, site: Site) -> None:
     """Let in who may see an environment, its folder is made when it is not there; as often as one likes.
 
-    The account that tries new versions is let in, too.
+    The accounts that build and try new versions are let in, too.
 
     Raises:
         MachineError: a group is unknown, or the file system keeps no ACLs.
@@ -41,7 +41,7 @@ def let_in(name: str, config: KindConfig, site: Site) -> None:
             where=f"environments.{name}.allow.groups",
             remedy="Make it, or name another.",
         ) from error
-    gids.append(ensure_group(trying.ACCOUNT))
+    gids.append(ensure_group(trying.READERS))
     try:
         os.setxattr(folder, acl.ACCESS, acl.pack(owner=7, group=0, other=0, groups=gids, named=5))
     except OSError as error:

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, cache, environment_of, forked, python, strays, trying
+from hubwright.envs import Made, Tell, Wanted, cache, environment_of, forked, python, trying
 from hubwright.envs.access import let_in
 from hubwright.envs.versions import Version, Versions
 from hubwright.errors import MachineError, Refused
@@ -61,7 +61,7 @@ def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
     versions = versions_of(name, site)
     make_folders(site)
     let_in(name, config, site)
-    with versions.lock(), cache.shared(site), readable(), strays.BUILDS.one() if site.privileged else nullcontext():
+    with versions.lock(), cache.shared(site), readable(), trying.account(site):
         lock = _locked(name, config, site)
         made_of = source(name, config, site)
         begun = versions.begin()
@@ -104,7 +104,7 @@ def roll_back(name: str, site: Site, number: int | None = None) -> Version:
 def write_lock(name: str, config: KindConfig, site: Site, tell: Tell) -> Path:
     """Write down every package of an environment with version and hash; return the file."""
     make_folders(site)
-    with cache.shared(site):
+    with cache.shared(site), trying.account(site):
         text = environment_of(config).lock(config, site, cache.folder(site), tell)
     path = lock_file(name, site)
     mode = site.config.stat().st_mode & 0o777 if site.config else 0o644  # it names the index as hub.yaml does
@@ -158,8 +158,7 @@ def _prove(name: str, kernel: Path, made: Made, site: Site) -> None:
     """Run the kernel as an account without rights, with an empty home."""
     with tempfile.TemporaryDirectory(prefix="hubwright-env-") as home:
         who = trying.identity()
-        if site.privileged:
-            shutil.chown(home, trying.ACCOUNT, trying.ACCOUNT)
+        trying.give(Path(home), site)
         env = {"HOME": home, "PATH": os.defpath, "LANG": "C.UTF-8", "JUPYTER_RUNTIME_DIR": home}
         cells = [made.importing.format(name) for name in made.imports]
         command = [sys.executable, "-I", "-m", "hubwright.envs.proving", str(kernel), *cells]

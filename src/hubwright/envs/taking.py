@@ -19,9 +19,11 @@ from hubwright.machine import opening
 def bench(place: Path, site: Site) -> Iterator[Path]:
     """Give a new folder below `place` in which the account without rights may work; it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=place, ignore_cleanup_errors=True) as folder:
-        if site.privileged:
-            shutil.chown(folder, trying.ACCOUNT, trying.ACCOUNT)
-        yield Path(folder)
+        trying.give(Path(folder), site)
+        try:
+            yield Path(folder)
+        finally:
+            trying.end_all(site)  # what runs could put something there while it is removed
 
 
 def take(source: Path, target: Path, place: Callable[[Path], Path] = lambda path: path) -> int:

@@ -24,8 +24,10 @@ def ensure_group(name: str) -> int:
         return grp.getgrnam(name).gr_gid
 
 
-def ensure_system_account(name: str) -> int:
+def ensure_system_account(name: str, *, closed: bool = False) -> int:
     """Make the system account `name`, without home, shell or password, unless it is there; return its id.
+
+    One that is `closed` has expired, so that cron and at run nothing for it.
 
     An account of that name that belongs to a person, or is root, is refused: the hub would run as them.
     """
@@ -35,6 +37,8 @@ def ensure_system_account(name: str) -> int:
         ensure_group(name)
         options = ["--system", "--gid", name, "--no-create-home", "--home-dir", "/nonexistent", "--shell", no_login()]
         _run(["useradd", *options, "--comment", "Hubwright", name])
+        if closed:  # useradd leaves this out for system accounts
+            _run(["usermod", "--expiredate", "1970-01-02", name])
         uid = pwd.getpwnam(name).pw_uid
     if uid == 0 or uid >= _FIRST_PERSON:
         raise MachineError(

@@ -9,28 +9,27 @@ from pathlib import Path
 
 import pytest
 from tests import wheels
-from tests.environments import site_of
+from tests.environments import built_as, site_of
 
-from hubwright.envs import building, cleaning, offering, python
+from hubwright.envs import building, cleaning, offering, python, trying
 from hubwright.errors import ConfigError, MachineError
 
 pytestmark = pytest.mark.root
 
 
 def test_what_an_environment_runs_at_its_start_runs_without_rights(folder):
+    _, site = site_of(folder, "hub: {}\n")
     prefix, open_to_all = folder / "venv", folder / "open"
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", str(prefix)], check=True)
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     line = f"import os, sys; open('{open_to_all}/' + str(os.getuid()), 'w').write(str(sys.stdin.isatty()))"
     next(prefix.glob("lib/python3*/site-packages")).joinpath("evil.pth").write_text(line + "\n")
-    with pytest.raises(MachineError, match="has no ipykernel"):
+    with trying.account(site), pytest.raises(MachineError, match="has no ipykernel"):
         python.ask(prefix / "bin" / "python", "environments.x")
-    assert {path.name for path in open_to_all.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
-    assert pwd.getpwnam("hubwright-build").pw_uid != 0
-    assert os.getgrouplist("hubwright-build", pwd.getpwnam("hubwright-build").pw_gid) == [
-        pwd.getpwnam("hubwright-build").pw_gid
-    ]
+    account = pwd.getpwnam(built_as(open_to_all))
+    assert account.pw_uid != 0
+    assert os.getgrouplist(account.pw_name, account.pw_gid) == [account.pw_gid]
 
 
 def test_an_environment_in_somebodys_home_is_not_shared(folder, account):
@@ -91,7 +90,7 @@ def test_what_a_wheel_brings_never_runs_as_root(folder):
     named = f"  python: {{kind: uv, python: /usr/bin/python3, packages: [evil], find_links: {place},"
     environments, site = site_of(folder, f"environments:\n{named} index: 'https://pypi.org/simple'}}\n")
     version = building.build("python", environments["python"], site, print)
-    assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+    assert built_as(seen)
     packages = next(Path(version.prefix).glob("lib/python3*/site-packages"))
     assert [*packages.glob("__pycache__/evil.*.pyc")]
     assert [*packages.glob("ipykernel/__pycache__/kernelbase.*.pyc")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import io
 import json
-import pwd
 import shutil
 import signal
 import stat
@@ -20,7 +19,7 @@ import pytest
 from tests import conda_channel, wheels
 from tests.conda_channel import Package, module
 from tests.conftest import wait_until
-from tests.environments import Lab
+from tests.environments import Lab, built_as
 
 from hubwright.envs import building, cache, offering
 from hubwright.errors import ConfigError, MachineError, Refused
@@ -47,9 +46,9 @@ def prefix(lab: Lab) -> Path:
 
 
 def say(lab: Lab, code: str) -> str:
-    """Run a line in the environment's own Python, as the account without rights."""
+    """Run a line in the environment's own Python, as an account without rights."""
     command = [str(prefix(lab) / "bin" / "python"), "-c", code]
-    return subprocess.run(command, user="hubwright-build", capture_output=True, text=True, check=True, cwd="/").stdout
+    return subprocess.run(command, user="nobody", capture_output=True, text=True, check=True, cwd="/").stdout
 
 
 def test_packages_that_fit_together_are_linked_and_a_kernel_runs(built):
@@ -87,7 +86,7 @@ def test_what_packages_bring_never_runs_as_root(changed, seen):
     }
     conda_channel.write(changed.folder / "channel", Package("evil", depends=["python"], files=files, noarch="python"))
     changed.write(LAB.replace("beta", "evil")).build()
-    assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+    assert built_as(seen)
     launch = (changed.kernel() / "launch").read_text()
     assert f"export EVIL_DATA={prefix(changed)}/share\n" in launch
     assert f"export CONDA_PREFIX={prefix(changed)}\n" in launch
@@ -168,7 +167,7 @@ def test_pips_packages_come_on_top_and_never_run_as_root(with_pip, seen):
         "psi": "1.0",
         "sigma": "1.0",
     }
-    assert {path.name for path in seen.iterdir()} == {str(pwd.getpwnam("hubwright-build").pw_uid)}
+    assert built_as(seen)
     assert subprocess.run([prefix(with_pip) / "bin/omega"], capture_output=True, text=True).stdout == "omega runs\n"
     packages = prefix(with_pip) / f"lib/python{conda_channel.MINOR}/site-packages"
     assert {(packages / name).stat().st_uid for name in ("omega.py", "sigma.py", "psi.pth")} == {0}

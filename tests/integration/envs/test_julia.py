@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import stat
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests import julia_here
 from tests.conftest import Account, wait_until
-from tests.environments import Lab
+from tests.environments import Lab, builders, built_as
 
 from hubwright.envs import offering
 from hubwright.envs.versions import Version
@@ -223,8 +222,7 @@ greet(name) = name
 end
 """)
     changed.build()
-    builder = pwd.getpwnam("hubwright-build").pw_uid
-    assert {path.name for path in open_to_all.iterdir()} == {str(builder)}
+    assert built_as(open_to_all)
     packages = place(changed) / "depot" / "packages"
     assert sorted(path.name for path in packages.iterdir()) == ["IJulia", "Words", "inside", "suid"]
     assert stat.S_IMODE((packages / "suid").stat().st_mode) == 0o755
@@ -249,11 +247,11 @@ def test_a_build_that_is_killed_ends_julia_too_and_a_second_one_is_refused(chang
 
 
 def _runs_on(versions: Path) -> list[str]:
-    """Return the processes of the account without rights that have to do with these versions."""
-    builder, found = pwd.getpwnam("hubwright-build").pw_uid, []
+    """Return the processes of the accounts without rights that have to do with these versions."""
+    accounts, found = builders(), []
     for path in Path("/proc").iterdir():
         try:
-            if path.name.isdecimal() and path.stat().st_uid == builder:
+            if path.name.isdecimal() and path.stat().st_uid in accounts:
                 text = (path / "environ").read_bytes()
                 found += [path.name] if str(versions).encode() in text else []
         except OSError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,9 +119,7 @@ def _lock_pips(lock: str, listed: list[str], site: Site, cache: Path, tell: Tell
     """Return the lines of a lock for pip's packages, which are chosen for what conda's lock links."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=site.environments) as folder:
         place = Path(folder)
-        if site.privileged:
-            shutil.chown(place, group=trying.ACCOUNT)
-            place.chmod(0o750)
+        trying.show(place)
         prefix = place / "prefix"
         _link(lock.replace(_HUB, f"{_base(site)}/"), prefix, cache, "packages", tell)
         there = python.ask(prefix / "bin" / "python", "packages").packages

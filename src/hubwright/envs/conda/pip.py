@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -113,9 +112,7 @@ class Pip:
         with tempfile.NamedTemporaryFile("w", prefix="hubwright-pip-", suffix=".txt") as file:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
-            if os.geteuid() == 0:
-                shutil.chown(file.name, group=trying.ACCOUNT)
-                Path(file.name).chmod(0o640)
+            trying.show(Path(file.name))
             yield file.name
 
 

@@ -25,8 +25,7 @@ _LEFT_OUT = ("clones", "logs", "scratchspaces")
 def begin(depot: Path, before: Path | None, site: Site) -> None:
     """Make an empty depot that the account without rights may fill, with copies of the artifacts of the one before."""
     depot.mkdir(mode=0o755)
-    if site.privileged:
-        shutil.chown(depot, trying.ACCOUNT, trying.ACCOUNT)
+    trying.give(depot, site)
     if before and (before / _ARTIFACTS).is_dir():
         command = ["cp", "-R", "--preserve=timestamps,links", "--reflink=auto", str(before / _ARTIFACTS), str(depot)]
         subprocess.run(command, check=False, capture_output=True, timeout=1800, **trying.identity())
