@@ -107,6 +107,8 @@ _PATTERNS: tuple[str | bytes, ...] = (
 """By what each server or kernel looks for something; Python keeps what it has compiled."""
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What says how many threads BLAS libraries start."""
+_NUMEXPR = 16
+"""How many threads numexpr takes at most by itself."""
 _WHILE_IMPORTING = {
     **dict.fromkeys(THREADS, "1"),
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # debugpy need not warn the fork server's log about frozen modules
@@ -223,6 +225,25 @@ def _forget_settings() -> None:
 
 
 def restore_blas(count: int, threadpoolctl: Any = None) -> None:
-    """Give BLAS libraries `count` threads again, where one is loaded, with the module of that name."""
-    if "numpy" in sys.modules:
+    """Give BLAS libraries and OpenMP `count` threads again, where one is loaded, with the module of that name.
+
+    PyTorch keeps a number of its own: one for each core, as it has when it is executed.
+    """
+    if not sys.modules.keys().isdisjoint({"numpy", "torch"}):
         (threadpoolctl or importlib.import_module("threadpoolctl")).threadpool_limits(count)
+    numexpr: Any = sys.modules.get("numexpr")
+    if numexpr:
+        numexpr.nthreads = min(count, _NUMEXPR)
+        numexpr.set_num_threads(numexpr.nthreads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(min(count, _cores()))
+
+
+def _cores() -> int:
+    """Return how many cores this process may use; two processors may be of one."""
+    topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    processors = os.sched_getaffinity(0)
+    try:
+        return len({Path(topology.format(number)).read_text() for number in processors})
+    except OSError:
+        return len(processors)

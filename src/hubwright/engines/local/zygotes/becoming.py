@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from hubwright.engines.local.zygotes.zygote import Wanted
 
 _PR_SET_DUMPABLE, _PR_SET_NAME = 4, 15
-_FROZEN = ("PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_", "MPL", "OPENBLAS_", "OMP_", "MKL_", "NUMEXPR_", "NPY_", "TORCH")
+_FROZEN = (
+    *("PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_", "MPL", "OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "NUMEXPR_"),
+    *("NPY_", "TORCH", "PYTORCH_"),
+)
 """How variables begin that are read when a program starts, or a module is imported: a fork would come too late."""
 _LANGUAGE = "C.UTF-8"
 
