@@ -1,4 +1,4 @@
-"""JupyterLab made ready while somebody looks at the home page: opened at once, and never in place of another page."""
+"""JupyterLab made ready while somebody looks at the home page or the form: opened at once, and never in place of another page."""
 
 from __future__ import annotations
 
@@ -25,11 +25,21 @@ _AHEAD = {"Sec-Purpose": "prefetch;prerender", "Sec-Fetch-Mode": "navigate"}
 
 
 @pytest.fixture(scope="module")
-def hub(service: Callable[..., Service], module_account: Callable[..., Account]) -> Service:
-    yaml = """\
-hub: {listen: "127.0.0.1:{port}", landing: home}
-auth: {kind: pam, allow: all}
-engine: {kind: local, servers: 3}
+def chooser(module_account: Callable[..., Account]) -> Account:
+    """One who has two sizes to choose from; all others have one."""
+    return module_account()
+
+
+@pytest.fixture(scope="module")
+def hub(service: Callable[..., Service], chooser: Account) -> Service:
+    yaml = f"""\
+hub: {{listen: "127.0.0.1:{{port}}", landing: home}}
+auth: {{kind: pam, allow: all}}
+engine: {{kind: local, servers: 3}}
+profiles:
+  sizes: {{Tiny: {{cpu: 0.5, memory: 512M}}, Small: {{cpu: 1, memory: 1G}}}}
+  default: {{sizes: [Small]}}
+  users: {{{chooser.name}: {{sizes: [Small, Tiny], reserve: {{memory: 512M}}}}}}
 """
     return service(yaml).up()
 
@@ -94,6 +104,49 @@ def test_a_start_that_fails_says_so_on_the_home_page(hub: Service, account: Call
     tab.wait(_OPEN)
 
 
+def test_the_form_opens_what_is_ready_with_what_was_chosen(hub: Service, chooser: Account, tab: Tab) -> None:
+    _enter(tab, hub, chooser, "/hub/spawn")
+    tab.wait("document.querySelector('#start')?.dataset.ahead && document.querySelector('input[name=size]:checked')")
+    tab.wait("document.readyState === 'complete'", ahead=True)
+    assert not hub.server(chooser.name).get("ready"), "looking starts nothing"
+
+    # refused by the hub, which says so on its page; nothing has started
+    tab.run("document.querySelector('input[name=size]:checked').value = 'Enormous'")
+    tab.click("#go")
+    tab.wait("document.querySelector('.hw-reason')?.textContent.includes('There is no size')")
+    assert hub.server(chooser.name) == {}
+
+    tab.wait("document.readyState === 'complete'", ahead=True)
+    tab.click("input[name=size][value=Tiny]")
+    tab.click("#reserve summary")
+    tab.run(
+        "const kept = document.querySelector('#reserve-memory-number'); kept.value = 0.25; "
+        "kept.dispatchEvent(new Event('input', {bubbles: true})); "
+        "kept.dispatchEvent(new Event('change', {bubbles: true}))"
+    )
+    tab.wait("document.querySelector('#summary').textContent.includes('256 MB reserved')")
+    tab.click("#go")
+    tab.wait(f"location.pathname === '/user/{chooser.name}/lab'")
+    tab.wait(_OPEN)
+    assert tab.run(f"{_HOW}.activationStart") > 0, "it was there before the click"
+    assert hub.server(chooser.name)["user_options"] == {"size": "Tiny", "reserve": {"memory": 2**28}}
+    _run_a_cell(tab)
+
+
+def test_a_start_from_the_form_that_fails_says_why(hub: Service, chooser: Account, tab: Tab) -> None:
+    hub.stop(chooser.name)
+    away = chooser.home.rename(f"{chooser.home}-away")
+    try:
+        _enter(tab, hub, chooser, "/hub/spawn")
+        tab.wait(
+            "document.querySelector('#start')?.dataset.ahead && document.querySelector('input[name=size]:checked')"
+        )
+        tab.click("#go")
+        tab.wait("document.querySelector('.hw-reason')?.textContent.includes('home folder')")
+    finally:
+        away.rename(chooser.home)
+
+
 def test_it_is_the_server_s_page_but_for_the_token(hub: Service, account: Callable[..., Account]) -> None:
     someone = account()
     with httpx.Client(base_url=hub.url, follow_redirects=True, trust_env=False) as browser:
@@ -123,14 +176,18 @@ def test_it_is_for_its_user_only(hub: Service, account: Callable[..., Account]) 
 
 
 def _look_at_the_home_page(tab: Tab, hub: Service, someone: Account) -> None:
-    tab.open(f"{hub.url}/hub/home")
+    _enter(tab, hub, someone, "/hub/home")
+    tab.wait("document.querySelector('#start')?.dataset.ahead")
+    tab.wait("document.readyState === 'complete'", ahead=True)
+
+
+def _enter(tab: Tab, hub: Service, someone: Account, path: str) -> None:
+    tab.open(f"{hub.url}{path}")
     tab.wait("document.readyState === 'complete' && document.querySelector('input[name=username]')")
     for name, text in (("username", someone.name), ("password", someone.password)):
         tab.click(f"input[name={name}]")
         tab.write(text)
     tab.run("document.querySelector('input[name=password]').form.requestSubmit()")
-    tab.wait("document.querySelector('#start')?.dataset.ahead")
-    tab.wait("document.readyState === 'complete'", ahead=True)
 
 
 def _run_a_cell(tab: Tab) -> None:

@@ -1,7 +1,7 @@
 """JupyterLab's page for a browser that makes it ready before anybody opens it, and before there is a server.
 
-The home page names what its Start button will open (`pages/assets/home.js`, by speculation rules:
-https://developer.mozilla.org/docs/Web/API/Speculation_Rules_API). While somebody looks at it, the browser loads that
+The home page and the form name what their Start button will open (`pages/assets/ready.js`, by speculation rules:
+https://developer.mozilla.org/docs/Web/API/Speculation_Rules_API). While somebody looks at one, the browser loads that
 page and runs its scripts; `pages/assets/ahead.js` in it holds back every request until the page is shown, and until
 the real page says that it is the same. So nothing is started for it, and it has no token: cookies stand in for that.
 """

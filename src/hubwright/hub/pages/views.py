@@ -79,12 +79,17 @@ class StartHandler(stock.SpawnHandler):
         after = self.get_argument("next", "")
         query = {name: self.get_query_arguments(name) for name in self.request.query_arguments}
         body = {name: self.get_body_arguments(name) for name in self.request.body_arguments}
+        spawner = for_user.spawners.get(server) or for_user.spawner
+        opens = ahead.of(spawner) if for_user == self.current_user and not after else ""
+        if opens:
+            ahead.let_in(self)
         return await self.render_template(
             "spawn.html",
             for_user=for_user,
             auth_state=None,
             server_name=server,
-            spawner=for_user.spawners.get(server) or for_user.spawner,
+            spawner=spawner,
+            ahead=opens,
             spawner_options_form=spawner_options_form,
             choice=start.choice(body or query),
             ours=granting.FORM,

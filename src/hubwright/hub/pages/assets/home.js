@@ -3,6 +3,7 @@
 
 import { every, get, send, serverPath } from "./api.js";
 import { ages } from "./page.js";
+import { able, makeReady, startAndOpen } from "./ready.js";
 import { tile } from "./tiles.js";
 import { bytes, complain, count, cpus, element, say } from "./words.js";
 
@@ -29,7 +30,7 @@ function write(root) {
     say(one, `${kept.join(" and ")} reserved`);
   }
   ages(root);
-  makeReady();
+  makeReady([...list().querySelectorAll("a[data-ahead]")].map((one) => one.dataset.ahead));
 }
 
 /** Take the list as the hub writes it now; what was typed and the focus stay. */
@@ -144,33 +145,13 @@ async function measure() {
   }
 }
 
-/**
- * Have the browser make ready what Start opens: the first server's page at once, others' when the pointer is on them.
- * Where it can, the start is asked for from here, so that the page that is ready is the one that opens.
- */
-function makeReady() {
-  if (!HTMLScriptElement.supports?.("speculationrules")) return;
-  const urls = [...list().querySelectorAll("a[data-ahead]")].map((one) => one.dataset.ahead);
-  const text = JSON.stringify({
-    prerender: [
-      { urls: urls.slice(0, 1), eagerness: "immediate" },
-      { urls: urls.slice(1), eagerness: "moderate" },
-    ],
-  });
-  const before = document.querySelector("script[type=speculationrules]");
-  if (before?.textContent === text) return;
-  before?.remove();
-  if (urls.length) document.head.append(element("script", { type: "speculationrules" }, text));
-}
-
 async function start(row, link) {
   const state = row.querySelector(".hw-state");
   row.dataset.state = state.dataset.state = "pending";
   say(state, "Starting");
   say(document.getElementById("told"), `Starting ${row.querySelector("strong").textContent}`);
   try {
-    const ready = (await send("POST", serverPath(user, row.dataset.server))) === 201;
-    window.location.assign(ready ? link.dataset.ahead : link.dataset.progress);
+    await startAndOpen(user, row.dataset.server, link.dataset);
   } catch (error) {
     await refresh();
     throw error;
@@ -235,7 +216,7 @@ page.addEventListener("click", (event) => {
 page.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-ahead]");
   const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-  if (!link || !plain || !HTMLScriptElement.supports?.("speculationrules")) return;
+  if (!link || !plain || !able) return;
   event.preventDefault();
   const row = link.closest("[data-server]");
   if (row.dataset.state !== "pending") act([...row.querySelectorAll("button")], () => start(row, link));

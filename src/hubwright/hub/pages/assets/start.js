@@ -3,6 +3,7 @@
 
 import { every, get } from "./api.js";
 import { amount } from "./amount.js";
+import { able, makeReady, startAndOpen } from "./ready.js";
 import { tile } from "./tiles.js";
 import { bytes, count, cpus, element, say } from "./words.js";
 
@@ -173,11 +174,38 @@ function update() {
 
 for (const bound of [...Object.values(own), ...Object.values(reserve)]) bound.onchange = () => update();
 form.addEventListener("change", () => offer && update());
-form.addEventListener("submit", () => {
+form.addEventListener("submit", (event) => {
   for (const radio of form.querySelectorAll('input[name="size"][value=""]')) radio.disabled = radio.checked;
   part("go").disabled = true;
   say(part("go"), "Starting …");
+  if (!able || !page.dataset.ahead) return;
+  event.preventDefault();
+  start();
 });
+
+/** The form's fields as the API takes them (profiles/request.py does the same where no script runs). */
+function options() {
+  const [found, kept] = [{}, {}];
+  for (const [name, value] of new FormData(form)) {
+    const [, kind] = /^(?:reserve_)?(cpu|memory)$/.exec(name) || [];
+    if (name.startsWith("_") || value === "") continue;
+    if (!kind) found[name] = value;
+    else (kind === name ? found : kept)[kind] = Number(value);
+  }
+  return Object.keys(kept).length ? { ...found, reserve: kept } : found;
+}
+
+/** Start from here, so that the page that is ready opens; when it cannot be, the hub's own pages say why. */
+async function start() {
+  try {
+    await startAndOpen(user, server, page.dataset, options());
+  } catch (error) {
+    if (error.status >= 500) window.location.assign(page.dataset.progress);
+    else form.submit();
+  }
+}
+if (page.dataset.ahead) makeReady([page.dataset.ahead]);
+
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) window.location.reload(); // the choice of a page that was left is stale
 });
