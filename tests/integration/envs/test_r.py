@@ -146,6 +146,33 @@ def test_a_lock_gives_the_same_versions_again_from_the_archive(changed):
     assert changed.build().packages["low"] == "1.1"
 
 
+@pytest.mark.parametrize("left", [64, 2000], ids=["at its start", "before it is loaded"])
+def test_a_full_disk_is_told_and_the_old_version_serves(changed, left):
+    """R's own words for it would be that a file is not there, or that loading failed."""
+    functions = "".join(f"f{number} <- function() '{os.urandom(400).hex()}'\n" for number in range(800))
+    publish(changed, ("large", "1.0", archive("large", "1.0", functions)))
+    before = changed.current()
+    versions = changed.site.environments / "lab" / "versions"
+    kept = versions.with_name("kept")
+    shutil.copytree(versions, kept, symlinks=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", str(versions)], check=True)
+    try:
+        shutil.copytree(kept / str(before.number), versions / str(before.number), symlinks=True)
+        free = os.statvfs(versions)
+        ballast = versions / str(before.number) / "ballast"
+        ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - left * 1024))
+        done = changed.write(LAB.replace("top", "large")).env("build", "lab")
+        assert done.returncode == 71, done.stderr
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert changed.current() == before
+        assert [*library(changed).glob("*/DESCRIPTION")]
+        assert [path.name for path in versions.iterdir()] == [str(before.number)]
+    finally:
+        subprocess.run(["umount", "-l", str(versions)], check=True)
+        shutil.rmtree(kept)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_build_that_is_broken_off_ends_what_it_runs(changed, number):
     before = library(changed)

@@ -24,6 +24,8 @@ from hubwright.machine.files import weak_component
 _INSTALLING = re.compile(r"\* installing \*(?:source|binary)\* package .([A-Za-z0-9.]+). ")
 _HASH = "Sha256"
 _LONGEST = 3 * 3600.0
+_FULL = 2**20
+"""Bytes; a disk that has fewer left is full: R then says that loading failed, or that a file is not there."""
 
 
 def check(config: Config, site: Site) -> list[Problem]:
@@ -154,6 +156,7 @@ def _install(program: Path, bench: Path, archives: Sequence[Path], site: Site, w
     install = [str(program), "CMD", "INSTALL", f"--library={library}", *map(str, copies)]
     command = [sys.executable, "-I", "-m", leash.__name__, str(_LONGEST), *install]
     said: list[str] = []
+    left = _left(bench)
     who = trying.identity() | {"stdin": subprocess.PIPE}
     with subprocess.Popen(
         command, cwd=home, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **who
@@ -161,13 +164,21 @@ def _install(program: Path, bench: Path, archives: Sequence[Path], site: Site, w
         assert process.stdout
         for line in process.stdout:
             said.append(line.rstrip())
+            left = min(left, _left(bench))  # now, since R removes what it could not finish
             if found := _INSTALLING.match(line):
                 tell(f"Installing {found[1]}")
         process.wait()
     if process.returncode == leash.TIME_IS_UP:
         raise MachineError(f"R took longer than {_LONGEST / 3600:.0f} hours to install what it needs.", where=where)
     if process.returncode:
-        raise MachineError(f"R cannot install what it needs: {_why(said)}", where=where)
+        full = "No space left on device. R says: " if left < _FULL else ""
+        raise MachineError(f"R cannot install what it needs: {full}{_why(said)}", where=where)
+
+
+def _left(folder: Path) -> int:
+    """Return how many bytes, or none for lack of inodes, the account without rights may still write to a disk."""
+    found = os.statvfs(folder)
+    return 0 if found.f_files and not found.f_favail else found.f_bavail * found.f_frsize
 
 
 def _why(said: list[str]) -> str:
