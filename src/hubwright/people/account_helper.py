@@ -129,6 +129,7 @@ class _Request:
             error = refused.told
         except Refused as refusal:
             _log(f"login of {name} refused: {refusal.problem.what}")
+        children.tell(self._line, children.REST, name)
         time.sleep(max(0.0, began + FAILURE_TAKES - time.monotonic()))
         return {"ok": False, "error": error}
 

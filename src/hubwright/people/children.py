@@ -25,11 +25,12 @@ from hubwright.machine.attempts import Attempts
 
 TRIES = 30
 """For one name, as for the hub from all addresses together: with less, one that guesses would keep a person out."""
-TRIES_IN_ALL = 900
 MADE = 60
 WINDOW = 60.0
 CHILDREN = 32
 """Requests at work at once; more wait in the socket's backlog."""
+RESTING = 256
+"""Failures that may wait for the time that each takes, besides: who logs in meanwhile does not wait behind them."""
 DEADLINE = 30.0
 """Seconds a request may take before its child is killed; useradd on a busy machine is the slowest."""
 HOME_TAKES = 600.0
@@ -38,9 +39,9 @@ HOMES = 8
 """Homes that get contents at once; logins need children, too."""
 ARRIVAL = 5.0
 """Seconds a request may take to arrive, and its answer to go."""
-TRY, WORKED, MAKE, COUNT, HAND = b"?", b"+", b"*", b"#", b"="
-"""A child's words: may this name's password be tried, and it was right; may an account be made; may this home be
-counted, or get contents."""
+TRY, WORKED, REST, MAKE, COUNT, HAND = b"?", b"+", b"-", b"*", b"#", b"="
+"""A child's words: may this name's password be tried, it was right, or it was wrong; may an account be made; may this
+home be counted, or get contents."""
 Answer = Callable[[socket.socket, socket.socket], dict[str, Any]]
 """What a child does: with the caller's connection, and its line to the parent."""
 
@@ -54,6 +55,8 @@ class _Child:
     trying: list[str] = field(default_factory=list)
     counting: str = ""
     """Whose home's disk it counts, which takes longer than anything else."""
+    resting: bool = False
+    """Whether nothing is left to do but to wait before a failure is told."""
     handing: str = ""
     """To whose home it hands contents out."""
 
@@ -84,7 +87,6 @@ class Parent:
         """Children that are not reaped yet, by process id, and with whose home they were late. One that waits for
         a dead file system survives SIGKILL; nobody waits for it, and nothing else is done with that home meanwhile."""
         self._names = Attempts(TRIES, WINDOW)
-        self._all = Attempts(TRIES_IN_ALL, WINDOW)
         self._made = Attempts(MADE, WINDOW)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -92,7 +94,7 @@ class Parent:
     def serve(self) -> None:
         """Serve until the process is told to end."""
         while True:
-            self._listen(len(self._children) < CHILDREN)
+            self._listen(self._at_work() < CHILDREN)
             for key, _ in self._selector.select(timeout=1.0):
                 if key.fileobj is self._listener:
                     self._accept()
@@ -103,6 +105,10 @@ class Parent:
                 os.kill(child.pid, signal.SIGKILL)
                 self._bury(child, late=True)
             self._reap()
+
+    def _at_work(self) -> int:
+        resting = sum(child.resting for child in self._children.values())
+        return len(self._children) - min(resting, RESTING)
 
     def _listen(self, wanted: bool) -> None:
         listening = self._listener in {key.fileobj for key in self._selector.get_map().values()}
@@ -145,7 +151,9 @@ class Parent:
             if name in child.trying:
                 child.trying.remove(name)
                 self._names.clear(name)
-                self._all.forgive("")
+            return
+        if word[:1] == REST:
+            child.resting = True
             return
         decide = {TRY: self._may_try, MAKE: self._may_make, COUNT: self._may_count, HAND: self._may_hand}.get(word[:1])
         if decide:
@@ -153,10 +161,12 @@ class Parent:
                 child.line.send(str(decide(child, name)).encode())
 
     def _may_try(self, child: _Child, name: str) -> int:
-        """Count before the answer is known, so that many at once cannot try more often than one after another."""
-        if not (wait := max(self._names.wait(name), self._all.wait(""))):
+        """Count before the answer is known, so that many at once cannot try more often than one after another.
+
+        Counted is by name only: with a limit for all names together, some addresses could keep everybody out.
+        """
+        if not (wait := self._names.wait(name)):
             self._names.add(name)
-            self._all.add("")
             child.trying.append(name)
         return wait
 

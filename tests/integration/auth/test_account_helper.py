@@ -18,6 +18,8 @@ from tests.conftest import remove_account, wait_until
 from hubwright.errors import NotRunning
 from hubwright.machine import sudoers
 from hubwright.machine.policy import find_account, group_names
+from hubwright.people import passwords
+from hubwright.people.account_helper import FAILURE_TAKES
 from hubwright.people.children import MADE, TRIES
 
 pytestmark = pytest.mark.root
@@ -143,6 +145,22 @@ def test_guessing_is_slowed_for_one_name_only(helper, account):
     assert str(late["wait"]) in late["error"]
     for _ in range(12):
         assert helper.ask("authenticate", bob.name, bob.password)["ok"]
+
+
+def test_nobody_waits_behind_the_failures_of_others(helper, account):
+    """Not as many wrong guesses, each for another name, as a few dozen addresses may make in a minute."""
+    ada = account()
+    helper.policy(all=True)
+    took = []
+    with ThreadPoolExecutor(120) as pool:
+        guesses = [pool.submit(helper.ask, "authenticate", f"hwt-nobody-{n}", "wrong") for n in range(1000)]
+        while not all(guess.done() for guess in guesses):
+            began = time.monotonic()
+            assert helper.ask("authenticate", ada.name, ada.password) == {"ok": True, "groups": [ada.name]}
+            took.append(time.monotonic() - began)
+            time.sleep(0.5)
+    assert {guess.result()["error"] for guess in guesses} == {passwords.WRONG}
+    assert sorted(took)[len(took) // 2] < FAILURE_TAKES / 2, took
 
 
 def test_other_accounts_may_not_ask(helper, account):
