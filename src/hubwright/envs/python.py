@@ -60,6 +60,7 @@ if {{ [ "$(readlink "$own/bin/python")" = {base} ] && [ -e "$own/pyvenv.cfg" ] &
   python=$own/bin/python VIRTUAL_ENV=$own PATH="$own/bin:$shared/bin:$PATH"
 else # a home that is full or cannot be written to
   python=$shared/bin/python VIRTUAL_ENV=$shared PATH="$shared/bin:$PATH"
+  export PIP_PREFIX="$own" # pip says what is wrong there, and not that the shared folder is closed
 fi
 HUBWRIGHT_SHARED=$shared/lib/python{minor}/site-packages
 export VIRTUAL_ENV PATH HUBWRIGHT_SHARED

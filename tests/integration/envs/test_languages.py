@@ -103,6 +103,30 @@ def test_what_one_installs_in_a_conda_environment_is_ones_own(running, person, o
     )
 
 
+def test_whoever_would_change_a_shared_environment_hears_what_to_do(running, person):
+    """Conda itself cannot be had here; it reads the file that is looked at."""
+    notebook = running.opened(person.name)
+    kernel = notebook.kernel("chem")
+    prefix = (running.environments / "chem" / "current" / "prefix").resolve()
+    for words in (
+        f"{prefix}/bin/python -m pip install toolz",
+        f"{prefix}/bin/python -m pip install --user toolz",
+        f"{prefix}/bin/python -m pip uninstall -y alpha",
+        f"uv pip install --python {prefix}/bin/python toolz",
+        "uv pip install --system toolz",
+    ):
+        said = kernel.run(f"!{words}")
+        assert "The environment chem is shared, and nobody changes it in place." in said, said
+        assert "%pip install" in said
+    frozen = json.loads((prefix / "conda-meta" / "frozen").read_text())
+    assert "hubwright env add chem" in frozen["message"]
+    assert "Successfully installed toolz" in kernel.run("%pip install toolz")
+    library = (running.environments / "stats" / "current" / "library").resolve()
+    said = notebook.kernel("stats").run(f"install.packages('mine', lib = '{library}', repos = NULL)")
+    assert f"{library}\"' is not writable" in said
+    assert [path.name for path in library.iterdir()] == ["low"]
+
+
 def test_ones_own_packages_stay_when_the_environment_is_built_anew(running, person):
     path = running.folder / "hub.yaml"
     path.write_text(path.read_text().replace("packages: [alpha]", "packages: [alpha, python]"))

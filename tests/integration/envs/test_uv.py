@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -121,6 +122,23 @@ def test_what_one_installs_is_ones_own(built, member, person):
     assert row(built)["state"] == ""
 
 
+def test_whoever_would_change_the_shared_environment_hears_what_to_do(built, person):
+    kernel = built.opened(person.name).kernel("science")
+    prefix = (built.environments / "science" / "current" / "prefix").resolve()
+    for words in ("install toolz", "-q uninstall -y six"):
+        said = kernel.run(f"!{prefix}/bin/pip3 {words}")
+        assert said.startswith("The environment science is shared, and nobody changes it in place."), said
+        assert "%pip install" in said
+        assert "hubwright env add science" in said
+    assert "six" in kernel.run(f"!{prefix}/bin/pip list")
+    assert f"outside environment {person.home}" in kernel.run("%pip uninstall -y six")
+    for words in (f"--prefix {prefix}", f"--target {prefix}/lib"):
+        assert f"Permission denied: '{prefix}" in kernel.run(f"%pip install {words} toolz")
+    assert "Successfully installed toolz" in kernel.run("%pip install --no-user toolz")
+    assert "toolz" not in json.loads(env(built, "show", "science", "--json").stdout)["installed"]
+    assert not [*prefix.rglob("toolz*")]
+
+
 @pytest.fixture(params=["full", "in the way"])
 def poor(request: pytest.FixtureRequest, account: Callable[..., Account]) -> Iterator[Account]:
     """Somebody whose home is a disk without a byte left, or has a file where his packages would go."""
@@ -140,7 +158,11 @@ def poor(request: pytest.FixtureRequest, account: Callable[..., Account]) -> Ite
 
 
 def test_a_home_that_takes_nothing_still_has_its_kernel(built, poor):
-    assert built.start(poor.name).kernel("science").run("import six; print(six.__version__)") == "1.16.0\n"
+    kernel = built.start(poor.name).kernel("science")
+    assert kernel.run("import six; print(six.__version__)") == "1.16.0\n"
+    said = kernel.run("%pip install toolz")
+    assert re.search(rf"No space left on device|Not a directory: '{poor.home}/\.local", said), said
+    assert str(built.environments) not in said
     built.stop(poor.name)
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hubwright.envs import Made, Tell, Wanted, bytecode, irkernel, named, python, taking, trying, uvs
+from hubwright.envs import Made, Tell, Wanted, bytecode, irkernel, marks, named, python, taking, trying, uvs
 from hubwright.envs.conda import activation
 from hubwright.envs.conda.config import Config
 from hubwright.envs.conda.environment_file import EnvironmentFile, parse
@@ -74,6 +74,7 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     lock = wanted.lock or _solve(config, told, site, wanted.cache, where, tell)
     lock = lock.replace(_HUB, f"{_base(site)}/")
     packages = _link(lock, prefix, wanted.cache, where, tell)
+    marks.for_conda(prefix, wanted.name)
     variables = {"CONDA_PREFIX": str(prefix), **activation.variables(prefix), **told.variables}
     shown = config.display or wanted.name
     current = wanted.folder.parent.parent / "current" / "kernel"
@@ -94,7 +95,9 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
         before, asked = asked.packages, python.ask(interpreter, where)
         packages |= {name: version for name, version in asked.packages.items() if name not in before}
     tell("Compiling what is Python")
-    bytecode.compile_below(interpreter, prefix / f"lib/python{asked.minor}/site-packages", wanted.folder, site)
+    library = prefix / f"lib/python{asked.minor}"
+    bytecode.compile_below(interpreter, library / "site-packages", wanted.folder, site)
+    marks.for_python(library, wanted.name)
     imports = config.imports
     if imports is None:
         brought = [*_distributions(prefix, _names(config)), *map(uvs.name_of, told.pip)]

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, bytecode, named, python, uvs
+from hubwright.envs import Made, Tell, Wanted, bytecode, marks, named, python, uvs
 from hubwright.envs.uv.config import Config
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import Site
@@ -62,6 +62,7 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     found = python.ask(interpreter, where)
     tell("Compiling what is Python")
     bytecode.compile_below(interpreter, prefix / f"lib/python{found.minor}/site-packages", wanted.folder, wanted.site)
+    marks.for_pip(prefix, wanted.name)
     imports = config.imports
     if imports is None:
         imports = tuple(python.modules_of(interpreter, [*map(uvs.name_of, config.packages)]))

@@ -1,0 +1,65 @@
+"""Marks in a shared environment for programs that install packages: that nobody changes it, and what to do instead.
+
+That nobody can is a matter of its files' owner; without these they would say "Permission denied", or install to where
+no kernel looks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+_WORDS = (
+    "The environment {name} is shared, and nobody changes it in place.",
+    "For yourself: %pip install in a notebook that runs in it,",
+    "or an environment of your own: python3 -m venv ~/mine && ~/mine/bin/pip install ipykernel",
+    "For everybody: ask who runs this service to add it to hub.yaml (hubwright env add {name} PACKAGE).",
+)
+_PROGRAM = re.compile(r"pip[0-9.]*")
+_PIP = """#!/bin/sh
+# pip of an environment that people share: it tells what there is, and installs nothing.
+for word in "$@"; do
+  case $word in
+    -*) ;;
+    install | uninstall) printf '%s\\n' {lines} >&2; exit 1 ;;
+    *) break ;;
+  esac
+done
+exec "${{0%/*}}/python" -m pip "$@"
+"""
+
+
+def words(name: str) -> list[str]:
+    """Return what is told, in lines."""
+    return [line.format(name=name) for line in _WORDS]
+
+
+def for_pip(prefix: Path, name: str) -> None:
+    """Have the programs `pip` of a virtual environment tell it; the mark that `for_python` leaves is not for those."""
+    for path in (prefix / "bin").iterdir():
+        if _PROGRAM.fullmatch(path.name):
+            _write(path, _PIP.format(lines=" ".join(map(shlex.quote, words(name)))), 0o755)
+
+
+def for_python(library: Path, name: str) -> None:
+    """Have pip and uv tell it of a Python that is no virtual environment (PEP 668).
+
+    Args:
+        library: the folder of its standard library.
+        name: the environment's.
+    """
+    text = "\n ".join(words(name))
+    _write(library / "EXTERNALLY-MANAGED", f"[externally-managed]\nError={text}\n", 0o644)
+
+
+def for_conda(prefix: Path, name: str) -> None:
+    """Have conda and its like tell it (CEP 22)."""
+    _write(prefix / "conda-meta" / "frozen", json.dumps({"message": "\n".join(words(name))}) + "\n", 0o644)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    path.unlink(missing_ok=True)  # what is there may be a link to what other environments have, too
+    path.write_text(text)
+    path.chmod(mode)
