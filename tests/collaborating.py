@@ -16,7 +16,8 @@ from typing import Any
 import websocket
 
 from hubwright.engines.local import collaboration
-from tests.conftest import Account, remove_account
+from tests.conftest import Account, remove_account, wait_until
+from tests.integration.people.test_apply import as_user
 from tests.running import PREFIX, Notebook, Service
 from tests.slowness import SLOWNESS
 
@@ -28,6 +29,8 @@ people:
   shared:
     - {folder: %(folder)s, group: %(group)s, collaboration: true}
 """
+AT_ONCE = 8
+"""Seconds within which who has left the group must be out: a server asks every two, a hub its provider every second."""
 USUAL = """\
 auth: {kind: pam, allow: all}
 engine: {kind: local, memory: 1G}
@@ -49,14 +52,14 @@ class Group:
         self.name = f"hwg-{secrets.token_hex(4)}"
         self.team = f"team-{self.name}"
         self.folder = Path(f"/srv/hwt-{secrets.token_hex(4)}")
-        self.people = people
+        self.people, self.domain = people, ""
         words = {"ids": f"{first}-{first + 999}", "folder": self.folder, "group": self.name}
         self.service = service((YAML + sections) % words)
         self.consist_of(*people)
 
     def consist_of(self, *people: Account) -> None:
-        """Write the roster: these are in the group, the others are not."""
-        lines = [{"address": one.name, "groups": [self.name] * (one in people)} for one in self.people]
+        """Write the roster, by addresses of the group's domain: these are in the group, the others are not."""
+        lines = [{"address": one.name + self.domain, "groups": [self.name] * (one in people)} for one in self.people]
         (self.service.folder / "people.yaml").write_text(json.dumps(lines))
 
     def apply(self) -> dict[str, Any]:
@@ -73,6 +76,47 @@ class Group:
         running = answer.status_code == 400 and "is already running" in answer.text
         assert running or answer.status_code in (201, 202), f"{answer.text}\n{hub.logs()}"
         return self.ready()
+
+    def with_notebook(self) -> Notebook:
+        """Return its server, with a notebook that Ada has put into the folder; she and Bob are in the group."""
+        self.consist_of(*self.people[:2])
+        self.apply()
+        ada = self.people[0]
+        found = self.begin(ada)
+        as_user(ada.name, f"cat > {self.folder}/n.ipynb <<'EOF'\n{json.dumps(NOTEBOOK)}\nEOF")
+        return found
+
+    def write_together(self, notebook: Notebook) -> None:
+        """Have Ada and Bob write in that notebook; it is saved, and Bob may change the file."""
+        ada, bob = [Writer(notebook, "n.ipynb", self.service.token(one.name)) for one in self.people[:2]]
+        for one in (ada, bob):
+            wait_until(lambda one=one: one.sources == ["1"])
+        ada.write(" + 2")
+        wait_until(lambda: bob.sources == ["1 + 2"])
+        bob.write(" + 3")
+        wait_until(lambda: ada.sources == ["1 + 2 + 3"])
+        file = self.folder / "n.ipynb"
+        wait_until(lambda: "1 + 2 + 3" in file.read_text())
+        as_user(self.people[1].name, f"echo >> {file}; rm {file}")
+
+    def see_bob_leave(self, notebook: Notebook) -> None:
+        """Take Bob out by the roster, while he has the notebook open."""
+        ada, bob = self.people[:2]
+        writer = Writer(notebook, "n.ipynb", self.service.token(bob.name))
+        wait_until(lambda: writer.sources == ["1"])
+        self.consist_of(ada)
+        self.apply()
+        self.check_out(bob, notebook, writer)
+
+    def check_out(self, left: Account, notebook: Notebook, his: Writer) -> None:
+        """See that who has just left the group loses his open page at once and gets in no more, and Ada stays."""
+        token = self.service.token(left.name)
+        wait_until(lambda: his.is_out, AT_ONCE)
+        wait_until(lambda: notebook.ask("GET", "api/contents", token=token).status_code == 403, AT_ONCE)
+        headers = {"Authorization": f"token {token}"}
+        assert self.service.api("DELETE", f"/users/{self.team}/server", headers=headers).status_code in (403, 404)
+        ada = self.service.token(self.people[0].name)
+        assert notebook.ask("GET", "api/contents", token=ada).status_code == 200
 
     def ready(self) -> Notebook:
         """Wait until its server is ready, that somebody starts."""
@@ -135,6 +179,15 @@ class Writer:
                 reply = self.pycrdt.handle_sync_message(message[1:], self.doc)
                 if reply:
                     self.socket.send_binary(reply)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether the server has closed it."""
+        try:
+            self.listen()
+        except (websocket.WebSocketConnectionClosedException, ConnectionError):
+            return True
+        return False
 
     def write(self, text: str) -> None:
         """Add to the first cell."""

@@ -53,6 +53,7 @@ class Identities:
         kept_for: frozenset[str] = frozenset(),
         only: str = "",
         others: Mapping[str, frozenset[str]] = MappingProxyType({}),
+        taken: frozenset[str] = frozenset(),
     ) -> str:
         """Return the Unix name of a person, who has it from now on; what is known of him is brought up to date.
 
@@ -62,12 +63,13 @@ class Identities:
                 comes of an address to that address: its account may be made, and be an admin's, before it comes.
             only: the one account that can be served here, or "" for all.
             others: by another way to log in, the names that its lists have: what comes of them is another's.
+            taken: accounts of groups' own servers, which are nobody's.
 
         Raises:
             Refused: no name comes of it, or the name is another identity's; both are named.
         """
         with self._kept.change() as found:
-            name = _name_for(person, found["names"], kept_for, only, others)
+            name = _name_for(person, found["names"], kept_for, only, others, taken)
             mine = next((one for one in found["names"].get(name, ()) if _is(one, person)), None)
             if mine is None:
                 mine = {"provider": person.provider}
@@ -80,6 +82,7 @@ class Identities:
         person: Person,
         kept_for: frozenset[str] = frozenset(),
         others: Mapping[str, frozenset[str]] = MappingProxyType({}),
+        taken: frozenset[str] = frozenset(),
     ) -> str:
         """Return the name that `claim` would, or raise as it does; nobody has it from now on.
 
@@ -89,7 +92,7 @@ class Identities:
         if not person.subject:
             same = (one for some in found.values() for one in some if _by_login(one, person))
             person = replace(person, subject=next((one["subject"] for one in same), ""))
-        return _name_for(person, found, kept_for, "", others)
+        return _name_for(person, found, kept_for, "", others, taken)
 
     def follow(self, links: Mapping[str, Iterable[str]]) -> list[str]:
         """Bring the links of hub.yaml, `PROVIDER:LOGIN` by Unix name, into step; return what stands against any.
@@ -198,6 +201,7 @@ def _name_for(
     kept_for: frozenset[str],
     only: str,
     others: Mapping[str, frozenset[str]],
+    taken: frozenset[str],
 ) -> str:
     """Return the name that somebody has, or may have; `Refused` as `Identities.claim`."""
     name = next((name for name, some in names_.items() if any(_is(one, person) for one in some)), "")
@@ -215,6 +219,11 @@ def _name_for(
         if why:
             remedy = f'If it is the same person, link them: "hubwright names link {name} {person}".'
             raise Refused(why, remedy=remedy)
+    if name in taken:  # also one that was his before hub.yaml gave it to a group
+        raise Refused(
+            f'{person} would be "{name}", which is the server of a group.',
+            remedy='An admin can give another name: see "hubwright names link --help".',
+        )
     if only and name != only:
         raise Refused(
             f"{person} is {name} here, and this hub was not started by root, so it can serve only {only}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class OutsideAuthenticator(AccountAuthenticator):
     public_url = Unicode("", config=True, help="How browsers reach the service.")
     rule = Dict(config=True, help="Who may enter, as `Rule.plain` writes it.")
     grace = Float(0.0, config=True, help="Seconds that somebody who was taken out may go on.")
+    tells_groups = Bool(True, config=True, help="Whether the provider tells groups; else the hub's are the roster's.")
     look_every = Float(60.0, config=True, help="Seconds between looks at who may still enter.")
 
     manage_groups = Bool(True, help="Hub groups are the provider's, brought into step at each login and look.")
@@ -46,7 +48,7 @@ class OutsideAuthenticator(AccountAuthenticator):
         self.identities = Identities(Path(self.state, "secrets"))
         self.decider = Rule.parse(self.rule) if self.rule else Rule()
         self._entering: set[str] = set()
-        self.patrol = Patrol(self.grace, self.look_every, self.log)
+        self.patrol = Patrol(self.grace, self.look_every, self.log, groups=self.tells_groups)
 
     # What kinds add
 
@@ -97,7 +99,7 @@ class OutsideAuthenticator(AccountAuthenticator):
         """Return the Unix name of somebody who may enter; raises as `Identities.claim`."""
         only = "" if self.account_socket else self.account
         kept = self.decider.named | await asyncio.to_thread(self.identities.added)
-        return await asyncio.to_thread(self.identities.claim, person, kept, only)
+        return await asyncio.to_thread(self.identities.claim, person, kept, only, taken=frozenset(self.teams))
 
     async def enter(self, handler: Any, person: Person, admin: bool | None) -> dict[str, Any] | None:
         """Give somebody who may enter a name and an account; or None after telling why not."""
@@ -114,7 +116,11 @@ class OutsideAuthenticator(AccountAuthenticator):
         self.patrol.is_in(name)
         self._entering.add(name)
         self.log.info("%s is %s here", person, name)
-        return {"name": name, "admin": admin, "groups": sorted(person.groups)}
+        return {"name": name, "admin": admin, "groups": self.groups_of(person.groups)}
+
+    def groups_of(self, told: Iterable[str]) -> list[str] | None:
+        """Return the hub's groups of somebody of whom a provider has told these; None leaves those that he has."""
+        return sorted(told) if self.tells_groups else None
 
     def refuse(self, handler: Any, told: str, detail: str) -> None:
         """Tell the person a sentence on the login page, and the admin the rest in the log."""
@@ -134,7 +140,7 @@ class OutsideAuthenticator(AccountAuthenticator):
         """Return what now holds for a Unix name, and its groups; what cannot be asked is as it was."""
         known = await asyncio.to_thread(self.identities.of, name)
         if not known and name in self.kept() | await asyncio.to_thread(self.identities.added):
-            return Verdict(True), []  # in a list, and never here: not to be thrown out, and nobody is in
+            return Verdict(True), self.groups_of(())  # listed, and never here: not thrown out, and in no group
         verdict = Verdict(False, False, detail=f"{name} has no identity of this hub's providers.")
         again: Verdict | None = None
         for identity in known:
@@ -161,12 +167,12 @@ class OutsideAuthenticator(AccountAuthenticator):
             if verdict.allowed and age > 2 * unasked.lasts:
                 detail = f"{known} has not logged in for {age / 86400:.1f} days, and its provider cannot be asked."
                 return Verdict(False, False, _OLD, detail), []
-            return replace(verdict, renew=unasked.ended or age > unasked.lasts), list(known.groups)
+            return replace(verdict, renew=unasked.ended or age > unasked.lasts), self.groups_of(known.groups)
         if person is None:
             return Verdict(False, False, detail=f"{known} is not known there any more."), []
         if sorted(person.groups) != sorted(known.groups):
             await asyncio.to_thread(self.identities.update, known, person)
-        return await self.decide(person), sorted(person.groups)
+        return await self.decide(person), self.groups_of(person.groups)
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
         """Follow what the provider and hub.yaml say now; who is out loses everything, after the time of grace."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -56,6 +56,8 @@ class Outside(BaseModel):
     """The settings that every way to log in has where others say who people are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    tells_groups: ClassVar[bool] = True
+    """Whether the provider says in which groups somebody is."""
 
     allow: Literal["nobody", "all"] | AllowOutside = Field(
         default="nobody",

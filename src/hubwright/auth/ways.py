@@ -32,6 +32,15 @@ def is_outside(section: KindConfig) -> bool:
     return hasattr(section, "accounts")
 
 
+def roster_groups(auth: KindConfig) -> bool:
+    """Whether the roster says who is in the hub's groups, since no provider does.
+
+    Beside other ways to log in nobody does for people of one that tells none: two lists would stand against each other.
+    """
+    section = listed(auth)
+    return not is_outside(section) or (section is auth and not getattr(section, "tells_groups", True))
+
+
 def key_of(auth: KindConfig, way: str, key: str) -> str:
     """Return where a setting of a way stands: `auth.allow`, or `auth.ways.NAME.allow`."""
     return f"auth.ways.{way}.{key}" if getattr(auth, "ways", None) else f"auth.{key}"

@@ -134,7 +134,7 @@ def _name(loaded: Loaded, site: Site, person: Person, way: str) -> str:
     """Return the name that somebody has, or would have; `Refused` when it is another's, or kept for another."""
     kept = {name: _kept(loaded, site, name) for name in ways_of(loaded.hub.auth)}
     mine = kept.pop(way)
-    return _identities(site).foretell(person, mine, kept)
+    return _identities(site).foretell(person, mine, kept, frozenset(loaded.hub.people.teams))
 
 
 def _kept(loaded: Loaded, site: Site, way: str) -> frozenset[str]:

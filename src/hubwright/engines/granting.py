@@ -26,6 +26,8 @@ from hubwright.profiles.request import Request, options_from_form
 
 FORM = "hubwright"
 """`options_form` of a spawner whose user has something to choose: the hub's start page shows it (`hub/pages`)."""
+SERVER_SCOPES = ["users:activity!user"]
+"""What the own token of a group's server may do: report that it is used."""
 _LOOK_AGAIN = 1.0
 """Seconds after which a start that waits for room looks once more."""
 _SETTLING = 30.0
@@ -77,8 +79,8 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     """The user's Unix groups, where they count, as of the last look."""
     _restored = False
     """Whether an earlier hub started this server, and nobody has looked at it since."""
-    _was_team = False
-    """Whether an earlier hub started it as a group's own server."""
+    _was_of: str | None = None
+    """The group whose own server it was when an earlier hub started it, "" for a person's; None: this hub did."""
     _holding: ClassVar[WeakSet[GrantingMixin]] = WeakSet()
     """Every spawner of this hub that has had a grant."""
 
@@ -91,6 +93,7 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         """
         deadline = time.monotonic() + self.room_timeout
         before = self.choice
+        self._was_of = None
         await self.learn_groups()
         while True:
             try:
@@ -118,13 +121,13 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
     async def poll(self) -> int | None:
         """Return None while the server runs, its exit code after.
 
-        A group's own server is ended when hub.yaml names it no more.
+        A group's own server is ended when hub.yaml names it no more, and one that was a person's when a group has it.
         One of an earlier hub may be ending just now: then JupyterHub would wait for its answer as long as for one that
         is frozen. So the first look waits until it answers or has ended, for half a minute at most.
         """
         code = await self.look()
-        if code is None and self._was_team and not self.team:
-            self.log.warning("%s is no group's any more: its server ends", self.user.name)
+        if code is None and self._was_of not in (None, self.team or ""):
+            self.log.warning("%s is another's by hub.yaml now: the server ends", self.user.name)
             await self.stop()
             code = 0
         deadline = time.monotonic() + _SETTLING
@@ -259,7 +262,7 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
 
         Everybody of the group can read that, also who is in it no more later on.
         """
-        return ["users:activity!user"] if self.team else []
+        return SERVER_SCOPES if self.team else []
 
     @default("options_from_form")
     def _options_from_form(self) -> Any:
@@ -289,7 +292,7 @@ class GrantingMixin(TellingMixin, Spawner, metaclass=_Meta):
         """Take up what an earlier hub granted a server that runs, and the user's last choice."""
         super().load_state(state)
         self.choice = state.get("choice")
-        self._was_team = bool(state.get("team"))
+        self._was_of = str(state.get("team") or "")
         if state.get("grant") and self.server is not None:
             self.grant = Grant.from_json(state["grant"])
             self._holding.add(self)

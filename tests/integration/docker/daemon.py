@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -117,8 +118,11 @@ class Dockerd:
                     subprocess.run(["umount", "--lazy", place], check=False)
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def make_skeleton(self, name: str = SKELETON, search: str = "") -> None:
-        """Make an image of next to nothing; what it runs comes from folders of this machine (`FOLDERS`)."""
+    def make_skeleton(self, name: str = SKELETON, search: str = "", more: Sequence[str] = ()) -> None:
+        """Make an image of next to nothing; what it runs comes from folders of this machine (`FOLDERS`).
+
+        `more`: lines of a Dockerfile.
+        """
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w") as archive:
             for folder in ("etc", "etc/ssl", "home", "opt", "proc", "run", "sbin", "sys", "usr", "var", "var/tmp"):
@@ -139,7 +143,8 @@ class Dockerd:
                 entry.size = len(text)
                 archive.addfile(entry, io.BytesIO(text))
         setting = f"ENV PATH={search or f'{PREFIX}/bin:/usr/local/bin:/usr/bin:/bin'}"
-        command = ["docker", "--host", self.url, "import", "--change", setting, "--change", 'CMD ["sh"]', "-", name]
+        changes = [word for line in (setting, 'CMD ["sh"]', *more) for word in ("--change", line)]
+        command = ["docker", "--host", self.url, "import", *changes, "-", name]
         subprocess.run(command, input=data.getvalue(), check=True, capture_output=True, timeout=60)
 
     def make_foreign(self, name: str) -> None:

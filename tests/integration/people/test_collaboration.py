@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grp
-import json
 import os
 import pwd
 import signal
@@ -12,15 +11,12 @@ from datetime import UTC, datetime
 
 import pytest
 import websocket
-from tests.collaborating import NOTEBOOK, Group, Writer, group_of
+from tests.collaborating import Group, group_of
 from tests.conftest import Account, wait_until
 from tests.integration.people.test_apply import as_user
 from tests.running import Kernel, Notebook, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
-
-AT_ONCE = 6
-"""Seconds within which who has left the group must be out: the server asks every two."""
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +41,8 @@ def group(service: Callable[..., Service], people: list[Account]) -> Iterator[Gr
 
 
 @pytest.fixture
-def notebook(group: Group, people: list[Account]) -> Notebook:
-    """Its server, with a notebook that Ada has put into the folder."""
-    group.consist_of(*people[:2])
-    group.apply()
-    found = group.begin(people[0])
-    as_user(people[0].name, f"cat > {group.folder}/n.ipynb <<'EOF'\n{json.dumps(NOTEBOOK)}\nEOF")
-    return found
+def notebook(group: Group) -> Notebook:
+    return group.with_notebook()
 
 
 def test_its_account_is_nobodys(group: Group, people: list[Account]) -> None:
@@ -67,16 +58,7 @@ def test_two_write_in_one_notebook_and_it_is_saved_for_the_group(
     group: Group, notebook: Notebook, people: list[Account]
 ) -> None:
     hub, (ada, bob, _) = group.service, people
-    writers = [Writer(notebook, "n.ipynb", hub.token(one.name)) for one in (ada, bob)]
-    for one in writers:
-        wait_until(lambda one=one: one.sources == ["1"])
-    writers[0].write(" + 2")
-    wait_until(lambda: writers[1].sources == ["1 + 2"])
-    writers[1].write(" + 3")
-    wait_until(lambda: writers[0].sources == ["1 + 2 + 3"])
-    file = group.folder / "n.ipynb"
-    wait_until(lambda: "1 + 2 + 3" in file.read_text())
-    as_user(bob.name, f"echo >> {file}; rm {file}")
+    group.write_together(notebook)
     for one in (ada, bob):
         me = notebook.ask("GET", "api/me", token=hub.token(one.name)).json()["identity"]
         assert (me["username"], me["name"]) == (one.name, one.name)
@@ -162,26 +144,8 @@ def test_nobody_logs_in_as_the_group(group: Group) -> None:
             assert answer.status_code in (400, 403), answer.text
 
 
-def test_who_leaves_the_group_is_out_at_once(group: Group, notebook: Notebook, people: list[Account]) -> None:
-    hub, (ada, bob, _) = group.service, people
-    token = hub.token(bob.name)
-    writer = Writer(notebook, "n.ipynb", token)
-    wait_until(lambda: writer.sources == ["1"])
-    group.consist_of(ada)
-    group.apply()
-
-    def is_out() -> bool:
-        try:
-            writer.listen()
-        except (websocket.WebSocketConnectionClosedException, ConnectionError):
-            return True
-        return False
-
-    wait_until(is_out, AT_ONCE)
-    wait_until(lambda: notebook.ask("GET", "api/contents", token=token).status_code == 403, AT_ONCE)
-    headers = {"Authorization": f"token {token}"}
-    assert hub.api("DELETE", f"/users/{group.team}/server", headers=headers).status_code in (403, 404)
-    assert notebook.ask("GET", "api/contents", token=hub.token(ada.name)).status_code == 200
+def test_who_leaves_the_group_is_out_at_once(group: Group, notebook: Notebook) -> None:
+    group.see_bob_leave(notebook)
 
 
 def test_it_goes_on_while_the_hub_restarts_and_ends_when_hub_yaml_names_it_no_more(

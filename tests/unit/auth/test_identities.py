@@ -86,6 +86,19 @@ def test_two_addresses_of_one_name_in_lists_wait_for_an_admin(tmp_path):
     assert store.claim(ALICE, listed) == "alice"
 
 
+def test_the_account_of_a_groups_server_is_nobodys(tmp_path):
+    """Nor is it any more whose name it was before."""
+    store, taken = Identities(tmp_path), frozenset({"alice"})
+    for again in (False, True):
+        with pytest.raises(Refused, match="which is the server of a group"):
+            store.claim(ALICE, frozenset({"alice@a.org"}), taken=taken)
+        with pytest.raises(Refused, match="which is the server of a group"):
+            store.foretell(ALICE, taken=taken)
+        assert len(store.of("alice")) == again
+        if not again:
+            store.claim(ALICE)
+
+
 def test_links_refuse_what_makes_no_sense(tmp_path):
     store = Identities(tmp_path)
     for name in ("Alice", "", "../x"):

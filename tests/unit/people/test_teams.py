@@ -86,18 +86,24 @@ def test_check_says_what_is_missing_for_a_group(tmp_path) -> None:
     assert len(told(tmp_path, YAML, prefix=tmp_path, privileged=True)) == 2, "one of an older Hubwright"
 
 
-def test_check_refuses_it_without_root_and_with_containers(tmp_path) -> None:
-    assert [one[0] for one in told(tmp_path, YAML, privileged=False)] == ["error"]
-    ((severity, what, remedy),) = told(tmp_path, f"engine: {{kind: docker}}\n{YAML}", privileged=True)
-    assert (severity, remedy) == ("error", "Leave it out, or use `engine: {kind: local}`.")
-    assert "`kind: docker` has none of a group" in what
+@pytest.mark.parametrize("kind", ["local", "docker"])
+def test_check_refuses_it_without_root(tmp_path, kind) -> None:
+    found = told(tmp_path, f"engine: {{kind: {kind}}}\n{YAML}", privileged=False)
+    assert [one[:2] for one in found] == [("error", "needs root: without it there is one user.")]
+
+
+GOOGLE = "{kind: google, client_id: hub}"
 
 
 def test_check_refuses_it_where_nobody_tells_who_is_in_the_group(tmp_path) -> None:
-    found = told(tmp_path, f"auth: {{kind: google, client_id: hub}}\n{YAML}", privileged=True)
-    assert [what for severity, what, _ in found if severity == "error"] == [
-        "is for who is in the group, by what the provider says, and `kind: google` tells no groups."
+    """With Google alone the roster does."""
+    assert not [one for one in told(tmp_path, f"auth: {GOOGLE}\n{YAML}", privileged=True) if one[0] == "error"]
+    ways = f"auth: {{kind: many, ways: {{google: {GOOGLE}, machine: {{kind: pam}}}}}}\n"
+    assert [what for severity, what, _ in told(tmp_path, ways + YAML, privileged=True) if severity == "error"] == [
+        "is for who is in the group, and `kind: google` tells no groups to a hub with several ways to log in."
     ]
+    ways = ways.replace("many,", "many, listed: machine,")
+    assert not [one for one in told(tmp_path, ways + YAML, privileged=True) if one[0] == "error"]
 
 
 def test_check_refuses_a_group_whose_server_would_have_somebodys_name(tmp_path) -> None:

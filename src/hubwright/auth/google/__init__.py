@@ -40,9 +40,10 @@ def configure(config: Config, site: Site, c: dict[str, dict[str, Any]], way: str
         "scope": ["openid", "email"],
         "name_claim": "email",
         "hosted_domains": list(config.hosted_domain),
-        "short_domain": _own_domain(config),
+        "short_domain": config.short_domain,
+        "tells_groups": config.tells_groups,
     }
-    if domain := _own_domain(config):
+    if domain := config.short_domain:
         c["OpenIDAuthenticator"]["extra_authorize_params"] = {"hd": domain}
 
 
@@ -58,9 +59,4 @@ def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
 
 def look_up(config: Config, site: Site, login: str, rule: Rule, way: str = "") -> Seen:
     """Return what the lists make of somebody, before he logs in."""
-    return oauth_section.expected(config, way, login, _own_domain(config), rule)
-
-
-def _own_domain(config: Config) -> str:
-    """Return the domain without which lists may name people: the only one."""
-    return config.hosted_domain[0] if len(config.hosted_domain) == 1 else ""
+    return oauth_section.expected(config, way, login, config.short_domain, rule)

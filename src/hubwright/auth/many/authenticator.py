@@ -122,7 +122,7 @@ class ManyAuthenticator(OutsideAuthenticator):
         kept[self.listed] |= added
         if self.account_socket and not self.identities.name_of(person):
             self._check_account(person)
-        return self.identities.claim(person, kept.pop(person.provider), only, kept)
+        return self.identities.claim(person, kept.pop(person.provider), only, kept, frozenset(self.teams))
 
     def _check_account(self, person: Person) -> None:
         """Refuse who would get an account that is here, and that others log in with."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
 from hubwright.auth import ways
-from hubwright.auth.identities import Identities
+from hubwright.auth.identities import Identities, Known
+from hubwright.auth.names import plain
 from hubwright.care.hub_api import HubApi
 from hubwright.config.model import Hub
 from hubwright.errors import MachineError, NotRunning, Refused
@@ -30,6 +32,10 @@ class HubPeople:
     identities: Identities | None = None
     """Where addresses are let in, when others say who people are."""
     added: frozenset[str] = field(default_factory=frozenset)
+    names: Mapping[str, list[Known]] = field(default_factory=dict)
+    """Whose names are, where the provider tells no groups, so that the roster gives them by name; empty elsewhere."""
+    short_domain: str = ""
+    """The one domain whose addresses the roster may name without it, there."""
 
     @classmethod
     def find(cls, hub: Hub, site: Site) -> HubPeople | None:
@@ -42,11 +48,20 @@ class HubPeople:
         if not is_outside(hub):
             return cls(api, ways.listed(hub.auth).kind, users)
         identities = Identities(site.secrets, Owner.of(site.account) if site.privileged else None)
-        return cls(api, ways.listed(hub.auth).kind, users, identities, identities.added())
+        found = cls(api, ways.listed(hub.auth).kind, users, identities, identities.added())
+        if not ways.roster_groups(hub.auth):
+            return found
+        return replace(found, names=identities.all(), short_domain=getattr(hub.auth, "short_domain", ""))
 
     def lacks(self, person: Person) -> bool:
         """Whether somebody of the roster cannot enter yet."""
         return person.name not in self.users or (self.identities is not None and called(person) not in self.added)
+
+    def namesake(self, person: Person) -> str:
+        """Return who has the name of somebody of the roster, and is another by his address; "" for nobody."""
+        known = self.names.get(person.name, [])
+        same = any(called(person) in {one.login, plain(one.login, self.short_domain)} for one in known)
+        return "" if same or not known else str(known[0])
 
     def knows(self, person: Person) -> bool:
         """Whether somebody can enter, or has something here."""

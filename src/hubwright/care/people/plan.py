@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hubwright.auth.allow import parts
-from hubwright.auth.ways import key_of, listed, listed_name
+from hubwright.auth.ways import key_of, listed, listed_name, roster_groups
 from hubwright.care.people import folders, teams
 from hubwright.care.people.hub import HubPeople, is_outside
 from hubwright.care.people.serving import encryption
@@ -29,6 +29,7 @@ from hubwright.people.applied import Applied
 from hubwright.people.ids import Ids, Table
 from hubwright.people.roster import Person, Roster, same_person
 
+_NAMED = 'Otherwise "hubwright names forget" gives the name free; home and files stay the other\'s.'
 FEW = 3
 """So many may always be taken out at once; more only up to half of all."""
 
@@ -171,6 +172,10 @@ class Planner:
             what = f'{person.login} would be "{name}", which is the server of a group.'
             self._problem(person.line, what, "Name the group otherwise.")
             return
+        if self.hub is not None and (other := self.hub.namesake(person)):
+            what = f'{person.login} would be "{name}", which is {other} already.'
+            self._problem(person.line, what, f'If it is the same person: "hubwright names link --help". {_NAMED}')
+            return
         known = self.table.users.get(name)
         if entry is not None and (trouble := self._trouble(person, entry)):
             self._problem(person.line, trouble.problem.what, trouble.problem.remedy)
@@ -301,7 +306,7 @@ class Planner:
             elif was and not person.admin and hub.is_admin(name) and name not in always:
                 text = "manages the service no more"
                 yield Step("admin", "remove", name, text, partial(hub.set_admin, name, False))
-        if hub.identities is None:
+        if roster_groups(self.loaded.hub.auth):
             yield from self._hub_groups(hub)
 
     def _hub_groups(self, hub: HubPeople) -> Iterator[Step]:

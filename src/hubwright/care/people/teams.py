@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from hubwright.auth.ways import listed
+from hubwright.auth.ways import is_outside, listed, roster_groups
 from hubwright.care.people.step import Step
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
+from hubwright.engines import hosted
 from hubwright.engines.local import collaboration
 from hubwright.errors import MachineError, Problem
 from hubwright.fields import Site
@@ -38,7 +39,8 @@ def steps(loaded: Loaded, site: Site, rule: Policy, ids: Ids) -> Iterator[Step]:
         if entry is None or homes.missing(Path(entry.pw_dir), entry.pw_uid):
             text = f"a new home, /home/{account}, for what its notebooks keep beside the shared folder"
             yield Step("home", "add", account, text, partial(_make_home, account))
-    if teams and not collaboration.is_installed(site.prefix):
+    of_image = hosted(loaded.hub.engine) is not None
+    if teams and not of_image and not collaboration.is_installed(site.prefix):
         text = "installed, for servers of groups"
         install = partial(collaboration.install, site.prefix)
         yield Step("packages", "add", "jupyter-collaboration", text, install)
@@ -59,13 +61,16 @@ def check(loaded: Loaded, site: Site, people: tuple[Person, ...]) -> Iterator[Pr
     where = loaded.where(("people", "shared", number, "collaboration"))
     found = getattr(ENGINES.of(loaded.hub.engine), "check_collaboration", None)
     if found is None:
-        what = f"is for servers that are forked on this machine: `kind: {loaded.hub.engine.kind}` has none of a group."
+        what = f"is not for `kind: {loaded.hub.engine.kind}`, which has no servers of groups."
         yield Problem(where, what, "Leave it out, or use `engine: {kind: local}`.")
         return
-    if (way := listed(loaded.hub.auth).kind) == "google":
-        what = f"is for who is in the group, by what the provider says, and `kind: {way}` tells no groups."
-        yield Problem(where, what, "Leave it out, or use another way to log in.")
-    for problem in found(loaded.hub.engine, site):
+    way = listed(loaded.hub.auth)
+    if is_outside(way) and not way.tells_groups and not roster_groups(loaded.hub.auth):
+        what = (
+            f"is for who is in the group, and `kind: {way.kind}` tells no groups to a hub with several ways to log in."
+        )
+        yield Problem(where, what, "Leave it out, have this way alone, or name another as `auth.listed`.")
+    for problem in found(loaded.hub.engine, loaded.hub.profiles, site):
         yield Problem(where, problem.what, problem.remedy, problem.severity)
     for account in teams if site.privileged else ():
         if find_account(account) is None:

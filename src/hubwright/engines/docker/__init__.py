@@ -78,6 +78,26 @@ def check_environments(config: Config, profiles: Profiles | None, site: Site) ->
     return environments.problems(config, ground.wanted(config, profiles), site)
 
 
+def check_collaboration(config: Config, profiles: Profiles | None, site: Site) -> list[Problem]:
+    """Return what keeps groups from having servers of their own here; the caller says where hub.yaml wants them."""
+    if not site.privileged:
+        return [Problem("", "needs root: without it there is one user.", "Leave it out.")]
+    try:
+        from hubwright.engines.docker import ground, images
+    except ImportError:
+        return []  # `check` says it
+    told = []
+    for name in ground.wanted(config, profiles):
+        try:
+            found = images.find(config.socket, name)
+        except HubwrightError:
+            break  # `check` says it
+        if found and not images.serves_groups(found):
+            what = f"needs Hubwright's own image, and {name} does not say that it is: a group's server does not start."
+            told.append(Problem("", what, "images/singleuser/README.md says how to build it.", "warning"))
+    return told
+
+
 def configure(config: Config, site: Site, c: dict[str, dict[str, Any]]) -> None:
     """Write the JupyterHub settings of this kind into `c`."""
     config.configure_hub("hubwright.engines.docker.spawner.ContainerSpawner", c)

@@ -12,6 +12,10 @@ import socket
 import sys
 
 COMMAND = "jupyterhub-singleuser"
+SHARED = "HUBWRIGHT_SHARED"
+"""The variable that names a group's folder to a container that is the group's own server."""
+TOGETHER = "together"
+"""The file by which such a server tells the hub, before it listens, that it keeps out who is not in the group."""
 _OOM_FILES = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 """Where a container finds its own count of processes that were ended for memory; control groups 2 and 1."""
 
@@ -22,6 +26,8 @@ def main() -> None:
     if command[0] != COMMAND or "--version" in command:
         os.execvp(command[0], command)  # noqa: S606 (a shell is what it must not need)
     del sys.path[0]  # this file's folder
+    if SHARED in os.environ:
+        os.umask(0o007)  # what is made where the file system keeps no ACLs is the group's, too
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         ours.close()
@@ -64,7 +70,23 @@ def _serve(channel: socket.socket, arguments: list[str]) -> None:
     gc.enable()
     provisioner.connect(channel)
     sys.argv = [COMMAND, *arguments]
-    singleuser.SingleUser.launch_instance(argv=[*server.ARGUMENTS, *arguments])
+    more = _join(os.environ[SHARED]) if SHARED in os.environ else []
+    singleuser.SingleUser.launch_instance(argv=[*server.ARGUMENTS, *arguments, *more])
+
+
+def _join(folder: str) -> list[str]:
+    """Make this process able to serve a group, and tell the hub; return what the server is told besides."""
+    from pathlib import Path
+
+    from hubwright.engines.docker.container import PLACE
+    from hubwright.engines.local import collaboration
+
+    prefix = Path(sys.prefix)
+    if not collaboration.is_installed(prefix):
+        sys.exit("This image holds no jupyter-collaboration, or another version of it. Build it anew.")
+    more = collaboration.join(folder, prefix)
+    Path(PLACE, TOGETHER).touch()
+    return more
 
 
 def _processors() -> int:

@@ -22,6 +22,8 @@ from hubwright.machine.files import write_atomically
 
 OLDEST = 6
 """The first JupyterHub whose servers reach the hub through a Unix socket."""
+TOGETHER = "hubwright.collaboration"
+"""A label of images with Hubwright's server and jupyter-collaboration."""
 _PROBE = ["jupyterhub-singleuser", "--version"]
 _VERSION = re.compile(rb"^(\d+)\.\d+[^\s]*", re.MULTILINE)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
@@ -92,6 +94,11 @@ def find(socket: str, image: str) -> dict[str, Any] | None:
     except daemon.Missing:
         return None
     return found
+
+
+def serves_groups(found: dict[str, Any]) -> bool:
+    """Whether an image, as `find` returned it, says that its servers may be those of groups."""
+    return TOGETHER in ((found.get("Config") or {}).get("Labels") or {})
 
 
 def pull(socket: str, image: str, tell: Callable[[int], object], timeout: float) -> None:

@@ -95,6 +95,10 @@ class Place:
             raise Refused("What the container put in the place of its server's socket is none.")
         return True
 
+    def has(self, name: str) -> bool:
+        """Whether the container has made a file of that name beside its socket, before it was taken."""
+        return (self.inside / name).exists()
+
     def remove(self) -> None:
         """Remove it; what a user left that the hub may not remove is moved aside, for `sweep`."""
         if not self.root.exists():

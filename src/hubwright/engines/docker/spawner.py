@@ -14,7 +14,19 @@ import dockerspawner
 from jupyterhub.spawner import SpawnException
 from traitlets import Dict, Float, Unicode, default
 
-from hubwright.engines.docker import cap, container, daemon, disk, environments, gpus, images, sources, user, watching
+from hubwright.engines.docker import (
+    cap,
+    container,
+    daemon,
+    disk,
+    enter,
+    environments,
+    gpus,
+    images,
+    sources,
+    user,
+    watching,
+)
 from hubwright.engines.docker.config import Config
 from hubwright.engines.docker.diagnosis import hub_reached, in_words
 from hubwright.engines.docker.place import Place, hub_folder
@@ -136,6 +148,8 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         # what both sections name, the profile decides
         named = container.mounts_of([*settings.volumes, *grant.volumes], person.name)
         volumes = await self._run(sources.settled, named, site)
+        if person.shared:
+            volumes = (*(one for one in volumes if one.target != person.shared.target), person.shared)
         await self._run(gpus.check_free, settings.socket, instance_of(site.state), self.object_name, grant.gpus)
         if grant.disk and (why := await self._run(disk.missing, settings.socket)):
             what = f"A server of this size cannot be started: {why}."
@@ -160,6 +174,8 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
         await self._run(place.record, self.user.name, self.name, self.object_id, wanted.parent)
         self.tell(75, "Waiting for the server in it.")
         await self._until_up(place, person.uid, begun + settings.start_timeout)
+        if person.shared and not place.has(enter.TOGETHER):
+            await self._fail(f"The image {self.image} holds no server for groups: it is not Hubwright's own, or older.")
         self.tell(95, "It answers.")
         return unix_url(place.socket, "", 80)
 
@@ -215,6 +231,7 @@ class ContainerSpawner(GrantingMixin, dockerspawner.DockerSpawner):
             "USER": person.name,
             "LOGNAME": person.name,
             "SHELL": image.shell,
+            **({enter.SHARED: person.shared.target} if person.shared else {}),
             "JUPYTER_RUNTIME_DIR": "/tmp/jupyter-runtime",  # noqa: S108 (the container's; a home may be on NFS)
         }
         return container.Container(

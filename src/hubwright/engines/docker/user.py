@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubwright.engines.docker import sources
+from hubwright.engines.docker.container import Mount
+from hubwright.engines.local import collaboration
 from hubwright.errors import Refused
 from hubwright.fields import Site
 from hubwright.machine import policy
@@ -28,6 +30,8 @@ class Person:
     """Where he has it, inside and outside."""
     source: str
     """Where it is on the machine, without a link."""
+    shared: Mount | None = None
+    """The folder of the group whose own server this account runs; None for a person's."""
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -39,12 +43,13 @@ def find(site: Site, name: str, home: str | None = None) -> Person:
     """Return the person called `name`, whose home is there; asks the machine, so not for the hub's loop.
 
     Args:
-        home: the pattern for homes; None for the account's own.
+        home: the pattern for homes; None for the account's own, which a group's always is.
 
     Raises:
         Refused: no such account, one that may not be served, or a home that is missing, somebody else's, or where
-            somebody else could put another.
+            somebody else could put another; or a group's folder that is.
     """
+    shared = None
     account = policy.find_account(name)
     if account is None:
         raise Refused(
@@ -54,13 +59,16 @@ def find(site: Site, name: str, home: str | None = None) -> Person:
         rule = policy.Policy.load(site.policy)
         if refusal := policy.may_serve(rule, account, policy.group_names(account)):
             raise refusal
+        if team := rule.teams.get(name):
+            collaboration.check_folder(team, account.pw_gid)
+            home, shared = None, Mount(sources.found(team.folder), team.folder, write=True)
     elif account.pw_uid != os.getuid():
         me = pwd.getpwuid(os.getuid()).pw_name
         raise Refused(f"Only {me} can have a server here: the service was not started by root.")
     place = home.replace("{username}", name) if home else account.pw_dir
     check_home(place, account)
     source = sources.found(place) if site.privileged else place
-    return Person(name, account.pw_uid, account.pw_gid, _groups(account), place, source)
+    return Person(name, account.pw_uid, account.pw_gid, _groups(account), place, source, shared)
 
 
 def check_home(home: str, account: pwd.struct_passwd) -> None:

@@ -64,7 +64,7 @@ def check_profiles(config: Config, profiles: Profiles, site: Site) -> list[Probl
     return [*found, *_without_effect(profiles)]
 
 
-def check_collaboration(config: Config, site: Site) -> list[Problem]:
+def check_collaboration(config: Config, profiles: Profiles | None, site: Site) -> list[Problem]:
     """Return what keeps groups from having servers of their own here; the caller says where hub.yaml wants them."""
     from hubwright.engines.local import collaboration
 

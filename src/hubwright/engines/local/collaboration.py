@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from hubwright.errors import MachineError, Refused
-from hubwright.fields import Site
 from hubwright.machine import locks
 from hubwright.machine.files import weak_component, write_atomically
 from hubwright.machine.policy import Team
@@ -38,7 +37,13 @@ _HISTORY = 7 * 86400
 _RECORD = "requirements.txt"
 _TAKES = 600.0
 """Seconds that pip may take to fetch five megabytes."""
-_PASSED_ON = ("PATH", "HOME", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_REMEDY = 'Root can mend it: "hubwright apply".'
+_PASSED_ON = frozenset(
+    {
+        *("PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+        *(name for word in ("http_proxy", "https_proxy", "no_proxy") for name in (word, word.upper())),
+    }
+)
 
 
 def place(prefix: Path) -> Path:
@@ -105,29 +110,31 @@ def _install(prefix: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def check_folder(team: Team, gid: int, site: Site) -> None:
-    """Refuse a start whose group has no folder yet, or whose packages are missing.
-
-    Args:
-        team: the group.
-        gid: its number.
-        site: where the service keeps its things.
-    """
-    remedy = 'Root can mend it: "hubwright apply".'
+def check_folder(team: Team, gid: int) -> None:
+    """Refuse a start whose group, with that number, has no folder yet."""
     try:
         found = os.lstat(team.folder)
     except OSError as error:
         raise Refused(
-            f"The folder {team.folder} of the group cannot be used: {error.strerror}.", remedy=remedy
+            f"The folder {team.folder} of the group cannot be used: {error.strerror}.", remedy=_REMEDY
         ) from error
     if found.st_uid != 0 or found.st_gid != gid:
-        raise Refused(f"The folder {team.folder} is not the one of the group {team.group}.", remedy=remedy)
-    if not is_installed(site.prefix):
-        raise Refused("What people need to write together, jupyter-collaboration, is not installed.", remedy=remedy)
+        raise Refused(f"The folder {team.folder} is not the one of the group {team.group}.", remedy=_REMEDY)
 
 
-def join(team: Team, prefix: Path) -> list[str]:
-    """Make this process, the group's account by now, able to serve it; return what the server is told besides."""
+def check_installed(prefix: Path) -> None:
+    """Refuse a start whose packages are missing."""
+    if not is_installed(prefix):
+        raise Refused("What people need to write together, jupyter-collaboration, is not installed.", remedy=_REMEDY)
+
+
+def join(shared: str, prefix: Path) -> list[str]:
+    """Make this process, the group's account by now, able to serve it; return what the server is told besides.
+
+    Args:
+        shared: the group's folder.
+        prefix: the environment in which the packages are.
+    """
     folder = place(prefix)
     sys.path.append(str(folder))
     _close_rooms()
@@ -136,7 +143,7 @@ def join(team: Team, prefix: Path) -> list[str]:
     return [
         "--ServerApp.jpserver_extensions=jupyter_server_fileid=True",
         "--ServerApp.jpserver_extensions=jupyter_server_ydoc=True",
-        f"--ServerApp.root_dir={team.folder}",
+        f"--ServerApp.root_dir={shared}",
         f"--LabApp.extra_labextensions_path={folder / 'share' / 'jupyter' / 'labextensions'}",
         f"--YDocExtension.session_store_path={own / 'collaboration_sessions.json'}",  # not in the folder of all
         f"--BaseFileIdManager.db_path={own / 'file_id_manager.db'}",

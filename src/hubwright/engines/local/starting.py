@@ -110,7 +110,8 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     launch.check_home(account)
     team = rule.teams.get(wanted.user)
     if team:
-        collaboration.check_folder(team, account.pw_gid, site)
+        collaboration.check_folder(team, account.pw_gid)
+        collaboration.check_installed(site.prefix)
     handed = gpus.handed(wanted.gpus, rule, wanted.user)
     share = room.Room.of(rule, hierarchy)
     missing = hierarchy.missing(wanted.limits) or hierarchy.missing(wanted.total)
@@ -168,7 +169,7 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     setproctitle(f"notebook-server {name}")
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
     sys.argv = ["jupyterhub-singleuser"]
-    more = collaboration.join(team, site.prefix) if team else []
+    more = collaboration.join(team.folder, site.prefix) if team else []
     server.serve(listener, caller, helper.channel, [*server.node_roots(MACHINE.npm_prefix), *wanted.args, *more])
 
 
