@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,5 +43,25 @@ def write(
         for path, text in whole.items():
             archive.writestr(path, text)
         archive.writestr(f"{about}/RECORD", "".join(f"{path},,\n" for path in (*whole, f"{about}/RECORD")))
+    made.chmod(0o644)
+    return made
+
+
+def write_source(folder: Path, name: str, backend: str) -> Path:
+    """Write version 1.0 of a package that comes as source, with the program that makes its wheel; return the file.
+
+    That program may import this module as `wheels`.
+    """
+    made = folder / f"{name}-1.0.tar.gz"
+    with tarfile.open(made, "w:gz") as source:
+        for path, text in {
+            "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+            "backend.py": backend,
+            "wheels.py": Path(__file__).read_text(),
+        }.items():
+            info = tarfile.TarInfo(f"{name}-1.0/{path}")
+            info.size = len(text.encode())
+            source.addfile(info, io.BytesIO(text.encode()))
     made.chmod(0o644)
     return made

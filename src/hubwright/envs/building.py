@@ -104,7 +104,7 @@ def roll_back(name: str, site: Site, number: int | None = None) -> Version:
 def write_lock(name: str, config: KindConfig, site: Site, tell: Tell) -> Path:
     """Write down every package of an environment with version and hash; return the file."""
     make_folders(site)
-    with cache.shared(site), trying.account(site):
+    with cache.shared(site), readable(), trying.account(site):
         text = environment_of(config).lock(config, site, cache.folder(site), tell)
     path = lock_file(name, site)
     mode = site.config.stat().st_mode & 0o777 if site.config else 0o644  # it names the index as hub.yaml does

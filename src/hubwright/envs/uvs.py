@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hubwright.envs import Tell
+from hubwright.envs import Tell, leash, trying
 from hubwright.errors import MachineError, Problem, printable
 
 _WITHOUT = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?: ;[^\n\\]*)?$", re.MULTILINE)
 """A line of a lock that has no hash."""
+_LONGEST = 3600.0
+_PASSED_ON = re.compile(r"(?i)(https?|all|no)_proxy$|SSL_CERT_(FILE|DIR)$")
 _STEP = re.compile(r"(Resolved|Prepared|Installed|Downloading|Building|Audited) .*")
 
 
@@ -123,6 +128,38 @@ def run(
     if process.returncode:
         raise MachineError(_why(said), where=where)
     return printed, said
+
+
+def run_apart(words: Sequence[str], env: Mapping[str, str], where: str, tell: Tell) -> tuple[str, list[str]]:
+    """As `run`, as the account without rights and on a leash: authors' programs run."""
+    command = [sys.executable, "-I", "-m", leash.__name__, str(_LONGEST), program(), *words]
+    return run(command, env, where, tell, trying.identity() | {"stdin": subprocess.PIPE})
+
+
+def environment_in(bench: Path) -> dict[str, str]:
+    """Return the environment for `run_apart`, with all that it writes in a folder of the account's."""
+    passed_on = {name: value for name, value in os.environ.items() if _PASSED_ON.match(name)}
+    return passed_on | {
+        "HOME": str(bench),
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(bench),
+        "UV_CACHE_DIR": str(bench / "cache"),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+        "NO_COLOR": "1",
+        "UV_SYSTEM_CERTS": "1",
+    }
+
+
+@contextmanager
+def written(lines: Iterable[str]) -> Iterator[str]:
+    """Give a file that the account may read, and nobody else: an address may have a password."""
+    with tempfile.NamedTemporaryFile("w", prefix="hubwright-pip-", suffix=".txt") as file:
+        file.writelines(f"{line}\n" for line in lines)
+        file.flush()
+        trying.show(Path(file.name))
+        yield file.name
 
 
 def _why(said: list[str]) -> str:

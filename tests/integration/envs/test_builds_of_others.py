@@ -77,6 +77,46 @@ def test_what_comes_only_as_source_is_not_built_unless_that_is_said(folder):
     assert not (folder / "ran").exists()
 
 
+BACKEND = """
+import os, wheels
+from pathlib import Path
+open("{seen}/" + str(os.getuid()), "w").close()
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    for place in ("{cache}", "{cache}/uv", "{prefixes}"):
+        try:
+            open(place + "/evil", "w").close()
+        except OSError:
+            continue
+        open("{seen}/wrote", "w").close()
+    return wheels.write(Path(folder), "authors", files={{"authors.py": "import os", "evil.pth": "import authors"}}).name
+"""
+
+
+def test_what_is_built_from_its_source_is_not_built_by_root(folder):
+    """Neither for a lock. What it needs comes as wheels, which are downloaded once more."""
+    seen, place = folder / "seen", folder / "packages"
+    for made in (seen, place):
+        made.mkdir()
+    seen.chmod(0o777)
+    named = (
+        f"{{kind: uv, packages: [authors], from_source: true, find_links: {place}, index: 'https://pypi.org/simple'}}"
+    )
+    environments, site = site_of(folder, f"environments:\n  lab: {named}\n")
+    known = {"seen": seen, "cache": site.environments / ".cache", "prefixes": site.environments / "lab/versions"}
+    wheels.write_source(place, "authors", BACKEND.format(**known))
+    building.write_lock("lab", environments["lab"], site, print)
+    assert built_as(seen)
+    (seen / next(seen.iterdir()).name).unlink()
+    version = building.build("lab", environments["lab"], site, print)
+    assert built_as(seen)
+    assert version.packages["authors"] == "1.0"
+    found = [path for path in Path(version.prefix).parent.rglob("*") if path.lstat().st_uid != 0]
+    assert found == []
+    assert not [*Path(version.prefix).parent.glob(".bench-*")]
+    pip = Path(version.prefix) / "bin" / "pip"
+    assert subprocess.run([str(pip), "--version"], user="nobody", cwd="/").returncode == 0
+
+
 def test_what_a_wheel_brings_never_runs_as_root(folder):
     """A line of a `.pth` is run whenever the environment's Python starts, also to compile it.
 

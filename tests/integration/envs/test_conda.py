@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import http.server
-import io
 import json
 import shutil
 import signal
 import stat
 import subprocess
-import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -140,16 +138,7 @@ def with_pip(changed: Lab, seen: Path) -> Lab:
     wheels.write(place, "omega", files={"omega.py": main}, needs=["alpha", "theta", "psi"], scripts="omega")
     marks = {"psi.py": "", "psi.pth": f"import os; open('{seen}/' + str(os.getuid()), 'w').close()\n"}
     wheels.write(place, "psi", files=marks)
-    with tarfile.open(place / "sigma-1.0.tar.gz", "w:gz") as source:
-        for name, text in {
-            "PKG-INFO": "Metadata-Version: 2.1\nName: sigma\nVersion: 1.0\n",
-            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
-            "backend.py": BACKEND.format(seen=seen),
-            "wheels.py": Path(wheels.__file__).read_text(),
-        }.items():
-            info = tarfile.TarInfo(f"sigma-1.0/{name}")
-            info.size = len(text.encode())
-            source.addfile(info, io.BytesIO(text.encode()))
+    wheels.write_source(place, "sigma", BACKEND.format(seen=seen))
     (changed.folder / "more.txt").write_text("sigma  # from its source\n")
     (changed.folder / "environment.yml").write_text(PIP)
     return changed.write("  lab: {kind: conda, file: environment.yml, imports: [omega, sigma]}")

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hubwright.envs import Tell, leash, taking, trying, uvs
+from hubwright.envs import Tell, taking, uvs
 
 MARK = "# pip: "
 """Begins a line of the lock, which stays one of conda's for whoever reads that alone."""
 _FOLDER = "--find-links "
-_LONGEST = 3600.0
-_PASSED_ON = re.compile(r"(?i)(https?|all|no)_proxy$|SSL_CERT_(FILE|DIR)$")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+]*")
 _OPTION = re.compile(r"(-i|-f|--index-url|--extra-index-url|--find-links|--no-index)\b")
 _CHOSEN = re.compile(r" \+ (\S+)==(\S+?)(?: \(from (\S+)\))?$")
@@ -42,18 +36,7 @@ class Pip:
         """
         self.bench, self.python, self.listed = bench, prefix / "bin" / "python", listed
         self.where, self.tell = where, tell
-        self.env = {name: value for name, value in os.environ.items() if _PASSED_ON.match(name)}
-        self.env |= {
-            "HOME": str(bench),
-            "PATH": f"{prefix}/bin:{os.defpath}",
-            "LANG": "C.UTF-8",
-            "TMPDIR": str(bench),
-            "UV_CACHE_DIR": str(bench / "cache"),
-            "UV_PYTHON_DOWNLOADS": "never",
-            "UV_NO_PROGRESS": "1",
-            "NO_COLOR": "1",
-            "UV_SYSTEM_CERTS": "1",
-        }
+        self.env = uvs.environment_in(bench) | {"PATH": f"{prefix}/bin:{os.defpath}"}
 
     def choose(self, there: Mapping[str, str]) -> list[str]:
         """Return what has to be added, a line for each package; what is there stays as it is.
@@ -62,7 +45,7 @@ class Pip:
             MachineError: the two do not fit together, or a package is not to be had.
         """
         kept = [f"{name}=={version}" for name, version in there.items() if _VERSION.fullmatch(version or "")]
-        with self._written(self.listed) as listed, self._written(kept) as constraints:
+        with uvs.written(self.listed) as listed, uvs.written(kept) as constraints:
             words = ["--dry-run", "--break-system-packages", "--requirements", listed, "--constraints", constraints]
             _, said = self._run("pip", "install", *words)
         found = [match.groups() for line in said if (match := _CHOSEN.match(line))]
@@ -72,7 +55,7 @@ class Pip:
         """Return what a lock holds of them: each with the hashes of its archives."""
         if not lines:
             return ""
-        with self._written([*self._options(), *lines]) as exact:
+        with uvs.written([*self._options(), *lines]) as exact:
             words = ["--no-deps", "--generate-hashes", "--no-header", "--no-annotate", exact]
             printed, _ = self._run("pip", "compile", *words)
         folders = [Path(place) for line in self.listed if (place := line.removeprefix(_FOLDER)) != line]
@@ -91,7 +74,7 @@ class Pip:
         if not lines:
             return
         made = self.bench / "made"
-        with self._written([*self._options(), *lines]) as listed:
+        with uvs.written([*self._options(), *lines]) as listed:
             words = ["--no-deps", "--prefix", str(made), "--requirements", listed]
             self._run("pip", "install", *words, *(["--require-hashes"] if exact else []))
         taking.take(made, prefix)
@@ -101,19 +84,7 @@ class Pip:
         return [line for line in self.listed if _OPTION.match(line)]
 
     def _run(self, *words: str) -> tuple[str, list[str]]:
-        command = [sys.executable, "-I", "-m", leash.__name__, str(_LONGEST), uvs.program(), *words]
-        command += ["--python", str(self.python)]
-        who = trying.identity() | {"stdin": subprocess.PIPE}
-        return uvs.run(command, self.env, self.where, self.tell, who)
-
-    @contextmanager
-    def _written(self, lines: Sequence[str]) -> Iterator[str]:
-        """Give a file that the account may read, and nobody else: an address may have a password."""
-        with tempfile.NamedTemporaryFile("w", prefix="hubwright-pip-", suffix=".txt") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            trying.show(Path(file.name))
-            yield file.name
+        return uvs.run_apart([*words, "--python", str(self.python)], self.env, self.where, self.tell)
 
 
 def locked(lock: str) -> list[str]:

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from hubwright.envs import Made, Tell, Wanted, bytecode, marks, named, python, uvs
+from hubwright.envs import Made, Tell, Wanted, bytecode, marks, named, python, taking, trying, uvs
 from hubwright.envs.uv.config import Config
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import Site
@@ -58,7 +58,14 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     interpreter = prefix / "bin" / "python"
     if problems := check(config, wanted.site):
         raise ConfigError([replace(one, where=f"{where}.{one.where}") for one in problems])
-    run("pip", "install", "--python", str(interpreter), "--requirements", str(listed), *exact, *run.flags)
+    words = ["pip", "install", "--python", str(interpreter), *exact, *run.flags]
+    if config.from_source:
+        with taking.bench(wanted.folder, wanted.site) as bench, uvs.written([listed.read_text()]) as text:
+            run.apart(bench, *words, "--prefix", str(bench / "made"), "--requirements", text)
+            taking.take(bench / "made", prefix)
+        (prefix / ".lock").unlink(missing_ok=True)  # uv's
+    else:
+        run(*words, "--requirements", str(listed))
     found = python.ask(interpreter, where)
     tell("Compiling what is Python")
     bytecode.compile_below(interpreter, prefix / f"lib/python{found.minor}/site-packages", wanted.folder, wanted.site)
@@ -75,11 +82,20 @@ def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
     """Return every package with version and hash, for this kind of machine."""
     run = _Uv(config, site, cache, "packages", tell)
     with tempfile.TemporaryDirectory() as folder:
-        listed = Path(folder) / "requirements.in"
-        listed.write_text(_listed(config, site))
-        words = ["--generate-hashes", "--no-header", "--no-annotate", *_python(config), *run.flags, str(listed)]
+        words = ["pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", *run.flags]
+        if config.from_source:
+            place = Path(folder)
+            trying.show(place)
+            prefix = place / "prefix"
+            run("venv", *_python(config), str(prefix))  # fetches that Python, which the account may not
+            with taking.bench(place, site) as bench, uvs.written([_listed(config, site)]) as text:
+                told = run.apart(bench, *words, "--python", str(prefix / "bin" / "python"), text)
+        else:
+            listed = Path(folder) / "requirements.in"
+            listed.write_text(_listed(config, site))
+            told = run(*words, *_python(config), str(listed))
         folders = [named.beside(site, config.find_links)] if config.find_links else []
-        return uvs.with_hashes(run("pip", "compile", *words), folders, "packages")
+        return uvs.with_hashes(told, folders, "packages")
 
 
 def _python(config: Config) -> list[str]:
@@ -115,3 +131,8 @@ class _Uv:
     def __call__(self, *words: str) -> str:
         """Run a command of uv to its end; return what it printed."""
         return uvs.run([uvs.program(), *words], self.env, self.where, self.tell)[0]
+
+    def apart(self, bench: Path, *words: str) -> str:
+        """As a call, as the account without rights, which keeps all in `bench`: authors' programs run."""
+        told = {name: value for name, value in self.env.items() if name.startswith("UV_")}
+        return uvs.run_apart(words, told | uvs.environment_in(bench), self.where, self.tell)[0]

@@ -45,7 +45,8 @@ class Config(SharedPython):
     )
     from_source: bool = Field(
         default=False,
-        description="Whether packages that come only as source may be built. Their authors' programs then run as root.",
+        description="Whether packages that come only as source may be built. Their authors' programs run at the build, "
+        "as an account without rights.",
     )
     imports: tuple[ModuleName, ...] | None = Field(
         default=None,
