@@ -39,8 +39,14 @@ class Kind(Protocol):
 
 @cache
 def _installed(group: str) -> dict[str, str]:
-    """Look through all packages, once: what is installed does not change while a program runs."""
-    return {point.name: point.value for point in entry_points(group=group)}
+    """What is installed does not change while a program runs."""
+    return {point.name: point.value for point in _all_installed().select(group=group)}
+
+
+@cache
+def _all_installed() -> Any:
+    """Look through all packages, once for all groups: that takes a twentieth of a second."""
+    return entry_points()
 
 
 @dataclass(frozen=True)
