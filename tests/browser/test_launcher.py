@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests import r_repository
+from tests import julia_here, r_repository
 from tests.browser.conftest import Person
 from tests.conftest import Account
 from tests.running import PREFIX, Service
@@ -25,6 +26,9 @@ environments:
   default: {{kind: existing, prefix: {prefix}, display: Python 3 (course)}}
   deep: {{kind: existing, prefix: {prefix}, display: Deep learning, allow: {{groups: [{group}]}}}}
   stats: {{kind: r, display: Statistics, repository: ./cran, packages: [low], allow: {{groups: [{group}]}}}}
+  julia:
+    {{kind: julia, display: Simulations, julia: {julia}, packages: [./Greeting], registries: [./registry/Registry],
+     pkg_server: "", allow: {{groups: [{group}]}}}}
 """
 CARDS = ".jp-LauncherCard[data-category=Notebook]"
 
@@ -39,8 +43,10 @@ def group() -> Iterator[str]:
 
 @pytest.fixture
 def hub(service: Callable[..., Service], group: str) -> Service:
-    one = service(YAML.format(prefix=PREFIX, group=group))
+    one = service(YAML.format(prefix=PREFIX, group=group, julia=julia_here.julia() / "usr"))
     r_repository.write(one.folder / "cran", ("low", "1.0", r_repository.archive("low", "1.0")))
+    julia_here.registry(one.folder / "registry", "IJulia", "Words")
+    shutil.copytree(julia_here.PACKAGES / "Greeting", one.folder / "Greeting")
     return one.up(wait=240)
 
 
@@ -83,7 +89,7 @@ def test_two_people_see_their_kernels_and_each_runs_a_cell(
         f"old (~/old): broken, it has no ipykernel; install it with {bob.home}/old/bin/python -m pip install ipykernel"
     )
     shared = {"Python 3 (course)", *of_the_machine()}
-    expected = {ada: shared | {"Deep learning", "Statistics", "mine (~/mine)"}, bob: shared | {broken}}
+    expected = {ada: shared | {"Deep learning", "Statistics", "Simulations", "mine (~/mine)"}, bob: shared | {broken}}
     for one, titles in expected.items():
         browser = person(hub)
         browser.enter(one)
@@ -94,5 +100,6 @@ def test_two_people_see_their_kernels_and_each_runs_a_cell(
             browser.picture("launcher", themes=False)
             runs(browser, "mine (~/mine)", "import sys; print(sys.prefix, 6 * 7)", f"{ada.home}/mine 42")
             runs(browser, "Statistics", "cat(low::low_version(), 6 * 7)", "1.0 42")
+            runs(browser, "Simulations", "using Greeting; println(greet(6 * 7))", "hello, 42")
         else:
             runs(browser, "Python 3 (course)", "import os; print(os.getuid(), 6 * 7)", f"{bob.uid} 42")

@@ -23,6 +23,12 @@ for line in eachline(ENV["HUBWRIGHT_TRACE"])
 end
 end
 
+# What random numbers are read from (`seed!()`, as IJulia calls it when it is loaded) is open in this process only.
+for (package, found) in Base.loaded_modules, name in (:DEV_RANDOM, :DEV_URANDOM)
+    file = package.name == "Random" && isdefined(found, name) ? getfield(found, name) : nothing
+    file isa Base.RefValue{IOStream} && unsafe_store!(Ptr{Ptr{Cvoid}}(pointer_from_objref(file)), C_NULL)
+end
+
 foreach(empty!, [Core.ARGS, Base.ARGS, LOAD_PATH, DEPOT_PATH])
 if isdefined(Base, :TOML_CACHE)
     empty!(Base.TOML_CACHE.d)

@@ -25,7 +25,7 @@ exec {julia} -i --color=yes --project=@. -e {start} "$@"
 """
 _START = (
     "import IJulia; isdefined(IJulia, :run_kernel) ? IJulia.run_kernel() : "
-    'include(joinpath(dirname(pathof(IJulia)), "kernel.jl"))'  # before IJulia 1.26
+    'include(joinpath(dirname(pathof(IJulia)), "kernel.jl"))'  # before IJulia 1.28
 )
 
 
