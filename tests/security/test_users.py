@@ -6,6 +6,8 @@ import json
 import os
 import pwd
 import re
+import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -249,3 +251,31 @@ def test_a_servers_own_token_does_little(world: World) -> None:
     path = f"/user/{world.mallory.name}/api/contents"
     world.notebook(world.mallory)
     assert ask(world, path, **headers).status_code == 403
+
+
+def test_secrets_have_the_owners_and_modes_that_the_docs_name(world: World) -> None:
+    """Besides, they are opened by an ordinary user's process, and none of them opens."""
+    world.notebook(world.alice)
+    state, hub, root = world.hub.folder / "state", world.hub.site.account, "root"
+    secrets = {
+        state / "secrets" / "cookie_secret": (0o600, hub),
+        state / "secrets" / "cli.token": (0o600, hub),
+        state / "secrets" / "authority.key": (0o600, root),
+        state / "hub.sqlite": (0o600, hub),
+        world.hub.run / "tls.pem": (0o640, root),
+        **{path: (0o600, root) for path in (state / "logs").rglob("*") if path.is_file()},
+    }
+    assert {path: (stat.S_IMODE(path.stat().st_mode), path.owner()) for path in secrets} == secrets
+    assert (world.hub.run / "tls.pem").group() == hub
+    assert [path for path in secrets if world.alice.name in path.name], "her server's log is among them"
+    tries = "import os, sys; print([path for path in sys.argv[1:] if os.access(path, os.R_OK)])"
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", tries, *map(str, secrets)],
+        user=world.mallory.uid,
+        group=world.mallory.gid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
