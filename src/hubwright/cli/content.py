@@ -202,14 +202,22 @@ def link(
     if wanted and (version := _known(name, site)):
         contents.check_paths(name, [wanted], version)
     if puller:
-        if entry.git is None or entry.inside:
-            what = "nbgitpuller takes whole git repositories only."
-            raise Refused(
-                what, where=loaded.where(("content", name)), remedy="Use our own link, without --nbgitpuller."
-            )
-        print(puller_link(site.public_url, entry.git, entry.ref or "", entry.place(name), wanted))
+        _check_for_puller(entry, loaded.where(("content", name)))
+        print(puller_link(site.public_url, entry.git or "", entry.ref or "", entry.place(name), wanted))
     else:
         print(link_to(site.public_url, entry.place(name), wanted))
+
+
+def _check_for_puller(entry: Content, where: str) -> None:
+    """Refuse what nbgitpuller cannot pull: it clones a repository, as its user, into a folder that is not there."""
+    ours = "Use our own link, without --nbgitpuller."
+    if entry.git is None or entry.inside:
+        raise Refused("nbgitpuller takes whole git repositories only.", where=where, remedy=ours)
+    if entry.secret:
+        raise Refused("nbgitpuller pulls with its user's rights, and knows no `secret`.", where=where, remedy=ours)
+    if entry.allow == "all" or entry.allow.groups or entry.allow.users:
+        what = "nbgitpuller cannot pull into a folder that Hubwright hands out."
+        raise Refused(what, where=where, remedy=f"Write `allow: {{}}`, so that nobody gets it otherwise. Or: {ours}")
 
 
 def _ours(config: Path | None, state: Path | None) -> tuple[Loaded, Site]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import http.server
 import os
 import subprocess
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
+from tests import git_here
 from tests.integration.content.conftest import write
 
 from hubwright.content import git, taking
@@ -40,83 +38,37 @@ def take(store, source, said=None):
 def commit(folder: Path, files: dict[str, str | None]) -> str:
     """Change a repository; return the commit."""
     write(folder, files)
-    run = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run([*run, "add", "--all"], check=True, capture_output=True)
-    subprocess.run([*run, "commit", "--quiet", "--message", "x"], check=True, capture_output=True)
-    subprocess.run([*run, "update-server-info"], check=True)
-    return subprocess.run([*run, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    return git_here.commit(folder)
 
 
 @pytest.fixture
 def repository(source):
     folder = Path(tempfile.mkdtemp(dir=source)) / "repository"
     folder.parent.chmod(0o755)
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(folder)], check=True)
+    git_here.begin(folder)
     commit(folder, {"notebooks/a.ipynb": "one", "README.md": "read me"})
     return folder
 
 
-class _Git(http.server.BaseHTTPRequestHandler):
-    """git's own smart server (git-http-backend), behind a password."""
-
-    top = ""
-    asked = 0
-
-    def do_GET(self) -> None:
-        type(self).asked += 1
-        wanted = "Basic " + base64.b64encode(f"teacher:{TOKEN}".encode()).decode()
-        if self.headers.get("Authorization") != wanted:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", 'Basic realm="git"')
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        env = {
-            "GIT_PROJECT_ROOT": self.top, "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query,
-            "REQUEST_METHOD": self.command, "CONTENT_TYPE": self.headers.get("Content-Type", ""), "PATH": os.environ["PATH"],
-            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""), "HTTP_GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-        }  # fmt: skip
-        told = subprocess.run(["git", "http-backend"], input=body, env=env, capture_output=True, check=True).stdout
-        head, _, rest = told.partition(b"\r\n\r\n")
-        lines = [line.partition(": ")[::2] for line in head.decode().splitlines()]
-        status = next((int(value.split()[0]) for name, value in lines if name == "Status"), 200)
-        self.send_response(status)
-        for name, value in lines:
-            if name != "Status":
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
-        self.wfile.write(rest)
-
-    do_POST = do_GET
-
-    def log_message(self, *words: object) -> None:
-        """Say nothing."""
+@pytest.fixture
+def server(repository):
+    with git_here.serving(repository.parent, f"teacher:{TOKEN}") as one:
+        yield one
 
 
 @pytest.fixture
-def server(repository):
-    _Git.top, _Git.asked = str(repository.parent), 0
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Git)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_port}/repository/.git"
-    made.shutdown()
-    made.server_close()
-    thread.join()
+def address(server):
+    return server.address("repository/.git")
 
 
-def test_a_repository_is_fetched_with_its_secret_and_only_when_it_has_changed(store, server, repository):
-    source = Source(None, git.Repository(server, "main", f"teacher:{TOKEN}"), "notebooks")
+def test_a_repository_is_fetched_with_its_secret_and_only_when_it_has_changed(store, server, address, repository):
+    source = Source(None, git.Repository(address, "main", f"teacher:{TOKEN}"), "notebooks")
     said: list[str] = []
     version = take(store, source, said)
     assert {*version.files} == {"a.ipynb"} and len(version.commit) == 40
-    asked = _Git.asked
+    asked = server.asked
     assert take(store, source).number == 1
-    assert _Git.asked - asked <= 3, "only the newest commit was asked for"
+    assert server.asked - asked <= 3, "only the newest commit was asked for"
     newest = commit(repository, {"notebooks/b.ipynb": "two"})
     version = take(store, source)
     assert (version.number, {*version.files}, version.commit) == (2, {"a.ipynb", "b.ipynb"}, newest)
@@ -127,9 +79,9 @@ def test_a_repository_is_fetched_with_its_secret_and_only_when_it_has_changed(st
 @pytest.mark.parametrize(
     ("secret", "remedy"), [("", "Name a secret"), ("teacher:wrong", "Is the secret right")], ids=["none", "wrong"]
 )
-def test_a_repository_that_does_not_let_us_in_says_what_to_do(store, server, secret, remedy):
+def test_a_repository_that_does_not_let_us_in_says_what_to_do(store, address, secret, remedy):
     with pytest.raises(MachineError) as told:
-        take(store, Source(None, git.Repository(server, "", secret)))
+        take(store, Source(None, git.Repository(address, "", secret)))
     assert remedy in str(told.value) and "wrong" not in str(told.value).replace("wrong secret", "")
 
 
