@@ -16,7 +16,7 @@ from typing import Any
 from accounts import accounts
 from client import Cell, Failed, Times, User
 from memory import incomplete, of_users, pss, wait_until_merged
-from ours import Merged, Ours, Preloaded
+from ours import Merged, Ours, Preloaded, PreloadedTorch
 from plain import Plain
 from stack import Stack
 
@@ -49,6 +49,7 @@ class Plan:
 
 
 PANDAS = Cell("import pandas, matplotlib; pandas.Series([40, 2]).sum().item()", "42")
+TORCH = Cell("import torch; int((torch.ones(6, 7) @ torch.ones(7, 1)).sum())", "42")
 
 
 def say(text: str) -> None:
@@ -170,8 +171,16 @@ def imports(plan: Plan) -> list[Row]:
     Both sides' kernels are of the same environment. `kernel` is from asking for a kernel to the cell's result, `cell`
     from sending the cell, when the kernel is there.
     """
+    return _first_cells(plan, {"plain": Plain, "hubwright": Preloaded}, PANDAS)
+
+
+def torch(plan: Plan) -> list[Row]:
+    """As `imports`, with PyTorch, which must be installed where the benchmark runs."""
+    return _first_cells(plan, {"plain": Plain, "hubwright": PreloadedTorch}, TORCH)
+
+
+def _first_cells(plan: Plan, kinds: dict[str, type[Stack]], cell: Cell) -> list[Row]:
     rows: list[Row] = []
-    kinds = {"plain": Plain, "hubwright": Preloaded}
     with accounts((plan.one + 1) * len(plan.sides)) as made, ExitStack() as running:
         names = list(made)
         stacks = [running.enter_context(kinds[side](names, log_to=plan.logs)) for side in plan.sides]
@@ -180,11 +189,11 @@ def imports(plan: Plan) -> list[Row]:
             for turn in range(len(stacks)):
                 stack = stacks[(turn + number) % len(stacks)]
                 name = names.pop()
-                kernel, cell = asyncio.run(_first_cell(stack, name, tokens[stack.name][name]))
+                kernel, first = asyncio.run(_first_cell(stack, name, tokens[stack.name][name], cell))
                 stack.stop_server(name)
                 if number:
-                    rows.append({"side": stack.name, "user": name, "kernel": kernel, "cell": cell})
-                    say(f"imports: {stack.name} {number}/{plan.one}: {kernel:.3f} s, the cell {cell:.3f} s")
+                    rows.append({"side": stack.name, "user": name, "kernel": kernel, "cell": first})
+                    say(f"imports: {stack.name} {number}/{plan.one}: {kernel:.3f} s, the cell {first:.3f} s")
     return rows
 
 
@@ -203,6 +212,8 @@ ALL: dict[str, Callable[[Plan], list[Row]]] = {
     "imports": imports,
     "imported": imported,
 }
+MORE: dict[str, Callable[[Plan], list[Row]]] = {"torch": torch}
+"""What is measured only when it is named."""
 
 
 async def _first_result(stack: Stack, name: str, token: str, deadline: float, cell: Cell = Cell()) -> Times:  # noqa: B008
@@ -210,8 +221,8 @@ async def _first_result(stack: Stack, name: str, token: str, deadline: float, ce
         return await user.first_result(deadline)
 
 
-async def _first_cell(stack: Stack, name: str, token: str) -> tuple[float, float]:
-    async with User(stack.url, name, token, PANDAS) as user:
+async def _first_cell(stack: Stack, name: str, token: str, cell: Cell) -> tuple[float, float]:
+    async with User(stack.url, name, token, cell) as user:
         await user.start()
         return await user.first_cell()
 

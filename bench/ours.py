@@ -96,6 +96,14 @@ class Preloaded(Ours):
         return [*super().shared(), *of_users(["hubwright-zygote"])]
 
 
+class PreloadedTorch(Preloaded):
+    """The same with PyTorch."""
+
+    environments: ClassVar[dict[str, Any]] = {
+        "default": {"kind": "existing", "prefix": str(PREFIX), "preload": ["torch"]}
+    }
+
+
 def _is_for_the_service(process: psutil.Process) -> bool:
     line = " ".join(process.cmdline()) or process.name()
     if "forkserver" in line:

@@ -115,7 +115,8 @@ def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
     parts.append("## Machine\n\n" + "\n".join(_machine(name, note) for name, note in notes.items()))
     parts.append(
         "## Again\n\nAs root, with Chromium and npm, on a quiet machine:\n\n"
-        "    python bench/run.py all\n    PYTHONPATH=. python bench/julia.py\n    python bench/report.py"
+        "    python bench/run.py all\n    PYTHONPATH=. python bench/julia.py\n"
+        "    python bench/run.py torch  # where PyTorch is installed beside Hubwright\n    python bench/report.py"
     )
     return "\n\n".join(parts) + "\n"
 
@@ -226,6 +227,14 @@ def _imports(rows: list[dict[str, str]]) -> list[Line]:
     ]
 
 
+def _torch(rows: list[dict[str, str]]) -> list[Line]:
+    remark = "PyTorch for processors, in a server that runs; the kernels of both sides are of one environment"
+    return [
+        Line("The first cell, `import torch`", "s", *_both(rows, "cell"), best=10, remark=remark),
+        Line("`import torch`, with the start of its kernel", "s", *_both(rows, "kernel")),
+    ]
+
+
 def _imported(rows: list[dict[str, str]]) -> list[Line]:
     remark = f"{rows[0]['count']} users, each with a kernel that has imported pandas and matplotlib"
     return [Line("Memory for each of them with pandas", "MiB", *_both(rows, "per_user"), best=3, remark=remark)]
@@ -275,6 +284,7 @@ _LINES = {
     "memory": _memory,
     "imports": _imports,
     "imported": _imported,
+    "torch": _torch,
     "start": _start,
     "browser": _browser,
     "proxy": _proxy,
@@ -291,6 +301,7 @@ _HOW = {
     "imports": "for a fresh user, whose server runs: POST a notebook session, open the kernel's websocket, run "
     "`import pandas, matplotlib` and a sum. Hubwright's kernel is of a shared environment with `preload`, the plain "
     "stack's of the same folder. The cell alone: from sending it over the open websocket to its result.",
+    "torch": "as `imports`, with `import torch` and a product of two small matrices.",
     "imported": "as the memory above, with the kernels and the cell of that; zygotes and their keeper count.",
     "start": "from the command to the login page answering 200, asked every 20 ms, from the second start on.",
     "browser": "Chromium; from the click on Start on the hub's home page to the output of `6*7` in JupyterLab, the key "

@@ -1,4 +1,4 @@
-"""Run benchmarks, as root: python bench/run.py [one|many|memory|start|browser|proxy|all]. One CSV each."""
+"""Run benchmarks, as root: python bench/run.py [one|many|memory|start|browser|proxy|torch|all]. One CSV each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 import ours
 import plain
 import table
-from measure import ALL, PATIENT, Plan, Row, say
+from measure import ALL, MORE, PATIENT, Plan, Row, say
 
 HERE = Path(__file__).resolve().parent
 
@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 def main() -> int:
     """Measure what is asked for; 1 when a benchmark failed (the others still run)."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["all"], choices=[*ALL, "proxy", "all"])
+    parser.add_argument("what", nargs="*", default=["all"], choices=[*ALL, *MORE, "proxy", "all"])
     parser.add_argument("--quick", action="store_true", help="a smoke run with 2 users; its figures mean nothing")
     parser.add_argument("--side", choices=["both", "plain", "hubwright"], default="both")
     parser.add_argument("--out", type=Path, help="where the CSVs go (default: bench/, with --quick artifacts/bench/)")
@@ -45,7 +45,7 @@ def main() -> int:
             if name == "proxy":
                 _proxy(chosen.quick, out)
             else:
-                rows = ALL[name](_plan(chosen, out))
+                rows = {**ALL, **MORE}[name](_plan(chosen, out))
                 table.write(out / f"{name}.csv", notes | _remarks(name, rows, chosen), rows)
         except (RuntimeError, OSError, subprocess.SubprocessError, httpx.HTTPError) as error:
             failed.append(name)
@@ -67,7 +67,8 @@ def _plan(chosen: argparse.Namespace, out: Path) -> Plan:
 
 def _remarks(name: str, rows: list[Row], chosen: argparse.Namespace) -> dict[str, str]:
     remarks = {
-        "one": {"ready when": "the start request answers 201, or the progress stream says so; nothing is polled"}
+        "torch": {"torch": table.version_of("torch")},
+        "one": {"ready when": "the start request answers 201, or the progress stream says so; nothing is polled"},
     }
     if name in ("many", "memory", "imported") and not chosen.default_timeouts:
         remarks[name] = {"both sides": ", ".join(f"Spawner.{trait} = {value}" for trait, value in PATIENT.items())}

@@ -19,7 +19,7 @@ def machine(more: dict[str, str]) -> dict[str, str]:
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")]
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
-    versions = {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES} | more
+    versions = {"python": platform.python_version()} | {name: version_of(name) for name in _PACKAGES} | more
     return {
         "processor": models[0] if models else platform.machine(),
         "cores": str(os.cpu_count()),
@@ -65,7 +65,8 @@ def _text(value: Any) -> Any:
     return f"{value:.4f}" if isinstance(value, float) else value
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Return the version of a package that is installed here, or a dash."""
     try:
         return version(name)
     except PackageNotFoundError:
