@@ -6,7 +6,7 @@ import secrets
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -29,6 +29,8 @@ class Elsewhere(ABC):
 
     def __init__(self, folder: Path, people: list[Account]) -> None:
         self.folder, self.people = folder, people
+        self.ends = ExitStack()
+        """What is to be done at the end, from the last to the first."""
 
     def begin(self, group: Group) -> None:
         """Start it, and tell the hub its secret."""
@@ -53,10 +55,6 @@ class Elsewhere(ABC):
     def called(self, someone: Account, name: str) -> AbstractContextManager[Account]:
         """Have somebody of that name, who may be this one; he has not been here before."""
 
-    @abstractmethod
-    def end(self) -> None:
-        """Stop it."""
-
 
 class Directory(Elsewhere):
     """A real OpenLDAP."""
@@ -72,9 +70,11 @@ class Directory(Elsewhere):
 
     def begin(self, group: Group) -> None:
         super().begin(group)
-        self.ca.write_bytes(self.server.ca.read_bytes())
-        self.ca.chmod(0o644)
         self.server.start()
+        self.ends.callback(self.server.stop)
+        self.ca.write_bytes(self.server.ca.read_bytes())
+        self.ends.callback(self.ca.unlink)
+        self.ca.chmod(0o644)
         for one in self.people:
             self.server.add_person(one.name, one.password)
         self.server.add_group(group.name, *(one.name for one in self.people[:2]), "somebody-else")
@@ -90,10 +90,6 @@ class Directory(Elsewhere):
     def called(self, someone: Account, name: str) -> Iterator[Account]:
         self.server.add_person(name, "another's")
         yield Account(name, "another's", 0, 0, Path("/"))
-
-    def end(self) -> None:
-        self.ca.unlink(missing_ok=True)
-        self.server.stop()
 
 
 class Provider(Elsewhere):
@@ -118,6 +114,7 @@ class Provider(Elsewhere):
         self.give(group, self.secret, openid.SECRET)
         callback = f"{group.service.url}/hub/oauth_callback"
         self.provider = openid.OpenIDProvider(self.packages, self.port, callback).start()
+        self.ends.callback(self.provider.stop)
         self.group = group.name
         for one in self.people:
             self.tell(one, one.name, in_it=one in self.people[:2])
@@ -138,9 +135,6 @@ class Provider(Elsewhere):
         self.tell(someone, name, in_it=False)
         yield Account(name, someone.password, 0, 0, Path("/"))
         self.tell(someone, someone.name, in_it=False)
-
-    def end(self) -> None:
-        self.provider.stop()
 
 
 class Google(Provider):
@@ -181,14 +175,11 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path, people: list[Accou
 
 @pytest.fixture
 def group(service: Callable[..., Service], people: list[Account], elsewhere: Elsewhere) -> Iterator[Group]:
-    with group_of(service, people, elsewhere.sections) as made:
+    with group_of(service, people, elsewhere.sections) as made, elsewhere.ends:
         elsewhere.begin(made)
-        try:
-            made.service.up()
-            made.apply()
-            yield made
-        finally:
-            elsewhere.end()
+        made.service.up()
+        made.apply()
+        yield made
 
 
 @pytest.mark.parametrize("elsewhere", [Directory, Provider, Google], indirect=True)
