@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import websocket
@@ -27,7 +28,7 @@ PREFIX = Path(sys.prefix)
 _IS_UP = "Ctrl-C stops it."
 """What `hubwright up` says when every part is ready and the page answers."""
 _NOTICE = "https://hubwright.readthedocs.io/events/notice/v1"
-_PLAIN: dict[str, Any] = {"verify": False}
+PLAIN: dict[str, Any] = {"verify": False}
 """For plain HTTP: to read the machine's authorities for each request takes as long as the request."""
 
 
@@ -126,7 +127,7 @@ class Service:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/hub/login", timeout=5 * self.slowness, **_PLAIN).status_code == 200
+            return httpx.get(f"{self.url}/hub/login", timeout=5 * self.slowness, **PLAIN).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -152,7 +153,7 @@ class Service:
                 self.down()
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        elif self.run.exists():
+        elif self.run.exists() and self._left_something():
             try:
                 self.up()
                 self.down()
@@ -161,11 +162,24 @@ class Service:
         shutil.rmtree(self.run, ignore_errors=True)
         shutil.rmtree(self.environments, ignore_errors=True)
 
+    def _left_something(self) -> bool:
+        """Whether parts or servers may still run: an orderly end leaves an empty ledger, and no record of a server."""
+        from hubwright.errors import HubwrightError
+
+        try:
+            parts = json.loads((self.run / "parts.json").read_text())
+            return parts != {} or any(self.site.servers.glob("*/server.json"))
+        except (OSError, ValueError, HubwrightError):
+            return True
+
     # What the hub answers
 
     def token(self, user: str) -> str:
+        """Return a token of a user's, as `hubwright token` makes them."""
         if user not in self.tokens:
-            self.tokens[user] = self.cli("token", user).stdout.strip()
+            answer = self.api("POST", f"/users/{quote(user, safe='')}/tokens", {"note": "tests"})
+            assert answer.status_code == 201, answer.text
+            self.tokens[user] = answer.json()["token"]
         return self.tokens[user]
 
     def admin(self) -> dict[str, str]:
@@ -175,7 +189,7 @@ class Service:
         """Ask the hub's API as the command line does."""
         more.setdefault("headers", self.admin())
         return httpx.request(
-            method, f"{self.url}/hub/api{path}", json=body, timeout=60 * self.slowness, **_PLAIN, **more
+            method, f"{self.url}/hub/api{path}", json=body, timeout=60 * self.slowness, **PLAIN, **more
         )
 
     def add_user(self, user: str) -> None:
@@ -268,7 +282,7 @@ class Notebook:
             json=body,
             headers=headers,
             timeout=60 * self.service.slowness,
-            **_PLAIN,
+            **PLAIN,
             **more,
         )
 

@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import Account, wait_until
 from tests.integration.test_full_disk import fill
-from tests.running import Kernel, Service, port
+from tests.running import PLAIN, Kernel, Service, port
 
 from hubwright.fields import server_key
 from hubwright.machine import async_wire, cgroups
@@ -52,7 +52,7 @@ class Measured:
 
     def usage(self, user: str | None, query: str = "") -> httpx.Response:
         token = {"Authorization": f"token {self.service.token(user)}"} if user else {}
-        return httpx.get(f"{self.service.url}/hub/api/hubwright/usage{query}", headers=token, timeout=30)
+        return httpx.get(f"{self.service.url}/hub/api/hubwright/usage{query}", headers=token, timeout=30, **PLAIN)
 
     def server(self, user: str) -> dict[str, Any]:
         answer = self.usage(user)
@@ -218,7 +218,7 @@ def test_the_hub_answers_while_the_metrics_hang(measured: Measured) -> None:
     pid = measured.service.part("metrics")
     os.kill(pid, signal.SIGSTOP)
     try:
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=30, **PLAIN) as client:
             asking = subprocess.Popen(
                 ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H",
                  f"Authorization: token {measured.service.token(measured.first)}",
@@ -334,7 +334,9 @@ def test_without_root_processes_are_counted(without_root: Service) -> None:
     found = server()
     assert found["memory"] < 500 * MIB, "what a fork shares is not counted twice"
     assert found["memory_limit"] is None
-    wait_until(lambda: httpx.get(f"{without_root.url}/hub/api/hubwright/usage", headers=token).json()["homes"], 40)
+    wait_until(
+        lambda: httpx.get(f"{without_root.url}/hub/api/hubwright/usage", headers=token, **PLAIN).json()["homes"], 40
+    )
 
 
 def test_metrics_that_are_off_are_told_as_such(

@@ -14,7 +14,7 @@ from tests.conftest import Account, wait_until
 from tests.encrypted import Encrypted
 from tests.integration.auth.hub import Browser
 from tests.integration.conftest import service  # noqa: F401 (a fixture)
-from tests.running import Notebook, Service
+from tests.running import PLAIN, Notebook, Service
 
 YAML = """\
 hub: {listen: "127.0.0.1:{port}", url: "https://localhost:{port}/", admins: [ADMIN]}
@@ -92,7 +92,7 @@ def ask(world: World, path: str, *, method: str = "GET", cookie: str = "", **hea
     told = {name.replace("_", "-"): value for name, value in headers.items()}
     if cookie:
         told["Cookie"] = cookie
-    return httpx.request(method, f"{world.hub.url}{path}", headers=told, timeout=60)
+    return httpx.request(method, f"{world.hub.url}{path}", headers=told, timeout=60, **PLAIN)
 
 
 def xsrf(browser: Browser, path: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 from tests.daemons import await_answer, end
+from tests.running import PLAIN
 
 TOKEN = "t" * 64
 CONFIG = """
@@ -32,6 +33,8 @@ c.JupyterHub.spawner_class = "jupyterhub.spawner.SimpleLocalProcessSpawner"
 c.JupyterHub.services = [{"name": "cli", "api_token": "%s", "admin": True}]
 c.JupyterHub.load_roles = [{"name": "cli", "scopes": ["admin:users", "admin:servers"], "services": ["cli"]}]
 """
+PROGRAM = "from hubwright import grammars; grammars.defer(); from jupyterhub.app import main; main()"
+"""JupyterHub as Hubwright starts it, a second of a processor sooner."""
 
 
 class RunningHub:
@@ -52,12 +55,12 @@ class RunningHub:
     def start(self) -> None:
         environment = {"PATH": os.environ["PATH"], "SETTINGS": str(self.folder / "settings.json"), "LANG": "C.UTF-8"}
         with self.log.open("ab") as log:
-            argv = [sys.executable, "-m", "jupyterhub", "-f", "config.py"]
+            argv = [sys.executable, "-c", PROGRAM, "-f", "config.py"]
             self.process = subprocess.Popen(argv, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
         def answers() -> bool:
             try:
-                return httpx.get(f"{self.url}/hub/api/").status_code == 200
+                return httpx.get(f"{self.url}/hub/api/", **PLAIN).status_code == 200
             except httpx.TransportError:
                 return False
 
@@ -73,7 +76,9 @@ class RunningHub:
 
     def api(self, method: str, path: str, **body) -> httpx.Response:
         headers = {"Authorization": f"token {TOKEN}"}
-        return httpx.request(method, f"{self.url}/hub/api/{path}", headers=headers, json=body or None, timeout=60)
+        return httpx.request(
+            method, f"{self.url}/hub/api/{path}", headers=headers, json=body or None, timeout=60, **PLAIN
+        )
 
     def link(self, name: str) -> dict[str, str]:
         """Return the parameters of a new one-time link."""
@@ -90,7 +95,7 @@ class Browser:
     """Cookies and forms."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=60)
+        self.client = httpx.Client(base_url=url, timeout=60, **PLAIN)
 
     def get(self, path: str, **params) -> httpx.Response:
         return self.client.get(path, params=params or None)

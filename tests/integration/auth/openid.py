@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 from tests.daemons import await_answer, end
+from tests.running import PLAIN
 
 VERSION = "9.13.3"
 SCRIPT = Path(__file__).with_name("provider.mjs")
@@ -48,7 +49,7 @@ class OpenIDProvider:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.issuer}/.well-known/openid-configuration").status_code == 200
+            return httpx.get(f"{self.issuer}/.well-known/openid-configuration", **PLAIN).status_code == 200
         except httpx.TransportError:
             return False
 

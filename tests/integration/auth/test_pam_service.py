@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.integration.auth.hub import Browser, told
 from tests.integration.conftest import PAM
+from tests.running import PLAIN
 
 from hubwright.people.standing import shut
 
@@ -42,7 +43,7 @@ def test_who_is_taken_out_loses_session_token_and_server_at_once(service, accoun
 
         def token_works(name):
             headers = {"Authorization": f"token {tokens[name]}"}
-            return httpx.get(f"{running.url}/hub/api/user", headers=headers, timeout=30).status_code == 200
+            return httpx.get(f"{running.url}/hub/api/user", headers=headers, timeout=30, **PLAIN).status_code == 200
 
         assert all(token_works(one.name) for one in people) and len(running.listed()) == 4
         for out, command in (

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.conftest import Account, wait_until
-from tests.running import PREFIX, Died, Kernel, Service, frozen
+from tests.running import PLAIN, PREFIX, Died, Kernel, Service, frozen
 
 from hubwright.care.watch import read_ledger
 from hubwright.fields import server_key
@@ -488,7 +488,7 @@ def test_nor_while_its_route_is_still_there(
         for _ in range(2):  # its folder is there, or not any more
             assert _routes_of(service, owner.name), "Caddy still leads there"
             assert succeeded(mallory, attempts, place) == []
-            answer = httpx.get(f"{service.url}{victim.base}api", timeout=20)
+            answer = httpx.get(f"{service.url}{victim.base}api", timeout=20, **PLAIN)
             assert answer.status_code >= 500, answer.text
             wait_until(lambda: not place.exists(), 20)
     wait_until(lambda: not service.server(owner.name) and not _routes_of(service, owner.name), 40)

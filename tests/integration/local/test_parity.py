@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests import wheels
 from tests.conftest import Account
-from tests.running import PREFIX, Notebook, Service
+from tests.running import PLAIN, PREFIX, Notebook, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -276,7 +276,7 @@ def test_a_forked_server_is_the_server_that_execution_gives(notebook: Notebook, 
 
         def answers() -> bool:
             try:
-                return httpx.get(f"http://127.0.0.1:{number}{notebook.base}api").status_code == 200
+                return httpx.get(f"http://127.0.0.1:{number}{notebook.base}api", **PLAIN).status_code == 200
             except httpx.HTTPError:
                 return False
 
@@ -289,7 +289,10 @@ def test_a_forked_server_is_the_server_that_execution_gives(notebook: Notebook, 
         token = {"Authorization": f"token {notebook.service.token(person.name)}"}
         address = f"http://127.0.0.1:{number}{notebook.base}"
         for path in ("api", "api/kernelspecs", "api/contents", "lab/api/settings", "lab/api/workspaces", "api/me"):
-            one, two = notebook.ask("GET", path).json(), httpx.get(address + path, headers=token, timeout=60).json()
+            one, two = (
+                notebook.ask("GET", path).json(),
+                httpx.get(address + path, headers=token, timeout=60, **PLAIN).json(),
+            )
             assert _plain(one) == _plain(two), path
     finally:
         executed.terminate()
