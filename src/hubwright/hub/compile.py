@@ -86,13 +86,19 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
         **_served(hub, site),
         "admit": sorted(getattr(hub.engine, "admit", ())),
         "service": getattr(of_kind(hub.auth, "pam"), "service", "login"),
-        "limits": {name: getattr(hub.engine, name, None) for name in LIMITS},
+        "limits": {**{name: getattr(hub.engine, name, None) for name in LIMITS}, "servers": _servers(hub)},
         "ids": [int(number) for number in hub.people.ids.split("-")],
         **_gpus(hub),
     }
     if hub.people.teams:
         found["teams"] = rights.told(hub.people.teams)
-    return found if hub.profiles is None else {**found, **bounds(hub.profiles)}
+    return found if hub.profiles is None else {**found, **bounds(hub.profiles, getattr(hub.engine, "servers", 1))}
+
+
+def _servers(hub: Hub) -> int | None:
+    """Return how many servers a user may run without `profiles`; None where `extra` has JupyterHub say it otherwise."""
+    said = {"allow_named_servers", "named_server_limit_per_user"} & hub.extra.get("JupyterHub", {}).keys()
+    return None if said else getattr(hub.engine, "servers", 1)
 
 
 def _gpus(hub: Hub) -> dict[str, Any]:

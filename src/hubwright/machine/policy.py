@@ -25,8 +25,8 @@ PRIVILEGED_GROUPS = frozenset(
 )
 """Whoever is in one of them can become root; `staff` because Debian lets it write in /usr/local."""
 LIMITS = ("memory", "cpu", "processes")
-BOUNDS = (*LIMITS, "total_memory", "total_cpu", "reserve_memory", "reserve_cpu", "gpus")
-"""Names of numbers: of one server, of all servers of a user, and of what one server may keep for itself."""
+BOUNDS = (*LIMITS, "total_memory", "total_cpu", "reserve_memory", "reserve_cpu", "gpus", "servers")
+"""Names of numbers: of a server, of all servers of a user, what a server may keep for itself, and how many he has."""
 ROOM = ("cap_memory", "cap_cpu", "margin_memory", "margin_cpu")
 """Names of numbers: what all servers may take together, and what the machine keeps."""
 _KEYS = frozenset(

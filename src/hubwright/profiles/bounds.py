@@ -15,12 +15,17 @@ from hubwright.profiles.resolve import amounts, most
 Numbers = dict[str, float | None]
 
 
-def bounds(profiles: Profiles) -> dict[str, Any]:
-    """Return `limits`, `limits_of` and `room` as `machine.policy.Policy.parse` reads them."""
+def bounds(profiles: Profiles, servers: int) -> dict[str, Any]:
+    """Return `limits`, `limits_of` and `room` as `machine.policy.Policy.parse` reads them.
+
+    Args:
+        profiles: the section.
+        servers: how many servers a user may run where no entry says it.
+    """
     shared = [profiles.default, *profiles.groups.values()]
     return {
-        "limits": _limits(profiles, shared),
-        "limits_of": {user: _limits(profiles, _own(entry, shared)) for user, entry in profiles.users.items()},
+        "limits": _limits(profiles, shared, servers),
+        "limits_of": {user: _limits(profiles, _own(entry, shared), servers) for user, entry in profiles.users.items()},
         "room": {
             "cap_memory": profiles.cap.memory,
             "cap_cpu": profiles.cap.cpu,
@@ -36,7 +41,7 @@ def _own(entry: Entry, shared: Sequence[Entry]) -> list[Entry]:
     return [other.model_copy(update=said) for other in shared]
 
 
-def _limits(profiles: Profiles, entries: Sequence[Entry]) -> Numbers:
+def _limits(profiles: Profiles, entries: Sequence[Entry], servers: int) -> Numbers:
     sizes = [profiles.sizes[name] for entry in entries for name in entry.sizes or () if name in profiles.sizes]
     reserves = [amounts(entry.reserve) for entry in entries]
     # a group that says nothing of a total has that of another of its members' groups, or of `default`
@@ -51,6 +56,7 @@ def _limits(profiles: Profiles, entries: Sequence[Entry]) -> Numbers:
         "reserve_memory": max(one.memory for one in reserves) or None,
         "reserve_cpu": max(one.cpu for one in reserves) or None,
         "gpus": max((size.gpu or 0 for size in sizes), default=0) or None,
+        "servers": max(entry.servers or profiles.default.servers or servers for entry in entries),
     }
 
 

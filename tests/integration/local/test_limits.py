@@ -27,7 +27,7 @@ def notebook(service: Callable[..., Service], person: Account) -> Notebook:
     yaml = """\
 hub: {listen: "127.0.0.1:{port}"}
 auth: {kind: pam, allow: all}
-engine: {kind: local, memory: 400M, cpu: 0.5, processes: 120}
+engine: {kind: local, memory: 400M, cpu: 0.5, processes: 120, servers: 2}
 """
     return service(yaml).up().start(person.name)
 
@@ -92,6 +92,17 @@ def test_a_hub_that_asks_for_no_limits_gets_them_all_the_same(notebook: Notebook
     assert found == [str(400 * 2**20)]
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: pid not in [server["pid"] for server in notebook.service.listed()])
+
+
+def test_a_hub_that_asks_for_more_servers_than_a_person_may_have_gets_none(notebook: Notebook) -> None:
+    """The hub counts, too; one that was taken over would not."""
+    pid = ask_start(notebook.service.run, notebook.user, "second", {})
+    try:
+        with pytest.raises(AssertionError, match=r"2 of this person's servers run, and hub\.yaml allows no more"):
+            ask_start(notebook.service.run, notebook.user, "third", {})
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: pid not in [server["pid"] for server in notebook.service.listed()])
 
 
 def test_nobody_waits_while_a_fork_bomb_is_ended(notebook: Notebook, module_account: Callable[..., Account]) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
 
 from hubwright.engines.local import starting
 from hubwright.engines.local.servers import Server, Servers
@@ -20,8 +21,10 @@ _SETUP = 20.0
 class Starting:
     """The fork server's end of their pair."""
 
-    def __init__(self, loop: Servers, pid: int, channel: socket.socket) -> None:
+    def __init__(self, loop: Servers, pid: int, channel: socket.socket, done: Callable[[], None]) -> None:
+        """Hear of a child; `done` is called when it has become a server, or has ended without."""
         self.loop = loop
+        self.done = done
         self.pid = pid
         self.channel = channel
         self.pidfd = os.pidfd_open(pid)
@@ -52,7 +55,7 @@ class Starting:
         reserve = cgroups.Reserve(**words["reserve"])
         new = Server(words["key"], words["user"], words["server"], process, self.pidfd, True, words["group"], reserve)
         new.gpus = tuple(words["gpus"])
-        why = self.loop.taken(new) or self.loop.share(new)
+        why = self.loop.taken(new, words["most"]) or self.loop.share(new)
         try:
             if not why:
                 self.loop.hear_anew(new)
@@ -65,6 +68,7 @@ class Starting:
         self.settled = True
         self.loop.unwatch(self.pidfd)
         self.loop.add(new)
+        self.done()
         self.channel.send(b"go")
 
     def ended(self) -> None:
@@ -72,6 +76,7 @@ class Starting:
         self.loop.unwatch(self.pidfd)
         os.close(self.pidfd)
         self.settled = True
+        self.done()
         self.loop.reap(self.pid, True, lambda _code: None)
 
     def expire(self) -> None:

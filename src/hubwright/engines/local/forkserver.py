@@ -21,7 +21,7 @@ from setproctitle import setproctitle
 from hubwright.engines.local import launch, page, places, preload, starting
 from hubwright.engines.local.child import Starting
 from hubwright.engines.local.loop import Connection
-from hubwright.engines.local.servers import Server, Servers
+from hubwright.engines.local.servers import AT_ONCE, Server, Servers
 from hubwright.errors import HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate, merging, site_file, wire
@@ -38,6 +38,7 @@ class ForkServer(Servers):
         group = places.account_ids(site)[1] if site.privileged else -1
         self.starts = wire.listen(site.start_socket, 0o660, group)
         self.control = wire.listen(site.fork_socket, 0o660, group)
+        self.starting = 0
         self.watch(self.starts, self.accept_start)
         self.watch(self.control, self.accept_control)
         self.find()
@@ -73,10 +74,23 @@ class ForkServer(Servers):
             if pid == 0:
                 self.leave_everything(caller, theirs)
                 starting.run(self.site, self.hierarchy, caller, theirs)
-            Starting(self, pid, ours)
+            self.begin(pid, ours)
         finally:
             caller.close()
             theirs.close()
+
+    def begin(self, pid: int, channel: socket.socket) -> None:
+        """Hear of a child that is about to become a server; when there are many, nobody else may come meanwhile."""
+
+        def done() -> None:
+            if self.starting == AT_ONCE:
+                self.watch(self.starts, self.accept_start)
+            self.starting -= 1
+
+        Starting(self, pid, channel, done)
+        self.starting += 1
+        if self.starting == AT_ONCE:
+            self.unwatch(self.starts)
 
     def leave_everything(self, *keep: socket.socket) -> None:
         """In a child: close every descriptor of the fork server but those of `keep` and the standard three."""

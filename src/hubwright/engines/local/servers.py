@@ -14,12 +14,14 @@ from typing import Any
 from hubwright.engines.local import gpus, launch, places
 from hubwright.engines.local.loop import Connection, Loop
 from hubwright.engines.local.output import PIPE, Output, make_pipe, prune
-from hubwright.errors import Full, HubwrightError, MachineError
+from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.machine import cgroups, delegate, room
 from hubwright.machine.policy import Policy
 from hubwright.machine.process import Process
 
+AT_ONCE = 256
+"""Children that are about to become servers, more than the hub starts at once; who comes then waits in the backlog."""
 _REMEMBERED = 600.0
 """Seconds for which the exit code of a server that ended can be asked."""
 _LONGEST_WAIT = 5.0
@@ -185,8 +187,15 @@ class Servers(Loop):
         else:
             self.later(wait, lambda: self.empty(group, server, min(wait * 1.2, _LONGEST_WAIT)))
 
-    def taken(self, new: Server) -> HubwrightError | None:
-        """Return that another server has a GPU of this one, whatever the hub believes; None when nobody has."""
+    def taken(self, new: Server, most: float | None) -> HubwrightError | None:
+        """Return why a server may not be beside those that run, whatever the hub believes; None when it may.
+
+        Its user has `most` already, or another server has a GPU of this one.
+        """
+        theirs = sum(one.user == new.user for one in self.running())
+        if most is not None and theirs >= most:
+            what = f"{theirs} of this person's servers run, and hub.yaml allows no more."
+            return Refused(what, remedy="Stop one of them, or raise `servers` in hub.yaml.")
         for one in self.running() if new.gpus else ():
             if gpu := gpus.same(new.gpus, one.gpus):
                 return Full(f"The GPU {gpu} is used by another server.", remedy="Choose a size without a GPU.")

@@ -134,6 +134,7 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
                 "group": group.path if group else "",
                 "reserve": asdict(wanted.reserve),
                 "gpus": wanted.gpus,
+                "most": rule.limits_for(wanted.user)["servers"],
             }
         ).encode()
     )
