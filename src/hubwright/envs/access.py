@@ -7,12 +7,11 @@ import grp
 import os
 from pathlib import Path
 
-from hubwright.envs import trying
 from hubwright.errors import MachineError
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
 from hubwright.machine import acl
-from hubwright.machine.accounts import ensure_group
+from hubwright.machine.accounts import READERS, ensure_group
 
 
 def groups_of(config: KindConfig) -> tuple[str, ...] | None:
@@ -41,7 +40,7 @@ def let_in(name: str, config: KindConfig, site: Site) -> None:
             where=f"environments.{name}.allow.groups",
             remedy="Make it, or name another.",
         ) from error
-    gids.append(ensure_group(trying.READERS))
+    gids.append(ensure_group(READERS))
     try:
         os.setxattr(folder, acl.ACCESS, acl.pack(owner=7, group=0, other=0, groups=gids, named=5))
     except OSError as error:

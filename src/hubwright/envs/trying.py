@@ -20,10 +20,8 @@ from typing import Any
 from hubwright.envs import strays
 from hubwright.errors import Refused
 from hubwright.fields import Site
-from hubwright.machine.accounts import ensure_group, ensure_system_account
+from hubwright.machine.accounts import READERS, ensure_group, ensure_system_account
 
-READERS = "hubwright-build"
-"""The group that may read every environment, also one that is for some people: these accounts are in it."""
 ACCOUNT = "hubwright-build-{}"
 """By their number, from 1: each is made when first needed, with a group of its own; it owns nothing that stays."""
 MOST = 8

@@ -24,12 +24,11 @@ from hubwright.engines.docker.config import Config
 from hubwright.engines.docker.container import Mount, mounts_of_all
 from hubwright.errors import HubwrightError, MachineError, NotRunning, Problem, printable
 from hubwright.fields import Site
+from hubwright.machine.accounts import READERS
 from hubwright.machine.files import write_atomically
 
 KERNELS = "/run/hubwright-kernels"
 """Where a container sees its `kernels` folder; on the path of Jupyter's data."""
-_BUILDER = "hubwright-build"
-"""The account whose group may read every environment."""
 _TRYING: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 _REMEDY = "Name an image that has it, or build the environment with programs of its own: see docs/environments.md."
 _BROKEN = "this image cannot run it: {}"
@@ -240,5 +239,5 @@ def _groups(site: Site) -> list[str]:
     if not site.privileged:
         return []
     with suppress(KeyError):
-        return [str(grp.getgrnam(_BUILDER).gr_gid)]
+        return [str(grp.getgrnam(READERS).gr_gid)]
     return []

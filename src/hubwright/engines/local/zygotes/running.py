@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import signal
 import socket
 from dataclasses import dataclass
@@ -14,12 +13,10 @@ from typing import Any
 
 from hubwright.engines.local.zygotes import confined, program, terms
 from hubwright.fields import Site
-from hubwright.machine.accounts import ensure_system_account
+from hubwright.machine.accounts import READERS, ensure_group, ensure_system_account
 
 ACCOUNT = "hubwright-zygote"
 """In whose name packages are imported; it owns nothing."""
-READER = "hubwright-build"
-"""The account that every environment lets in; its group is the zygotes', too."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +124,7 @@ def current(site: Site, name: str) -> Version | None:
 def start(version: Version) -> Zygote:
     """Start a zygote; what keeps it from running is told when it ends."""
     ensure_system_account(ACCOUNT)
-    ensure_system_account(READER)
-    groups = [pwd.getpwnam(READER).pw_gid]
+    groups = [ensure_group(READERS)]
     argv, env = _command(version), dict(version.variables)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
