@@ -12,7 +12,7 @@ from hubwright.errors import MachineError
 USERS_GROUP = "hubwright-users"
 """Accounts that people got through Hubwright are members of it."""
 READERS = "hubwright-build"
-"""The group that may read every shared environment, also one that is for some people: who builds and forks them is in it."""
+"""The group that may read every shared environment: who builds and who forks is in it, and nobody who logs in."""
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _FIRST_PERSON = 1000
 
