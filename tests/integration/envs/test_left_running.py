@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.environments import Lab, builders
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(300)]
 _PR_SET_CHILD_SUBREAPER = 36
 MARK = "hwt-left-running"
 _ALONE = "os.setsid(), os.fork() and os._exit(0), os.closerange(0, 256)"
