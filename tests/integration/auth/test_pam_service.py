@@ -79,10 +79,11 @@ def test_whoever_guesses_keeps_nobody_out_who_comes_from_elsewhere(service, pers
     guesser.client = httpx.Client(
         base_url=running.url, timeout=60, transport=httpx.HTTPTransport(local_address="127.0.0.2")
     )
-    pages = [guesser.login(person.name, f"wrong {number}") for number in range(6)]
-    assert ["Too many" in told(page) for page in pages] == [False] * 5 + [True]
-    assert ada.login(person.name, person.password).status_code == 302
-    assert "Too many" in told(guesser.login(person.name, "wrong"))
+    with guesser.client, ada.client:
+        pages = [guesser.login(person.name, f"wrong {number}") for number in range(6)]
+        assert ["Too many" in told(page) for page in pages] == [False] * 5 + [True]
+        assert ada.login(person.name, person.password).status_code == 302
+        assert "Too many" in told(guesser.login(person.name, "wrong"))
 
 
 @pytest.mark.parametrize(
