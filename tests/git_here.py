@@ -44,9 +44,11 @@ def serving(top: Path, login: str = "") -> Iterator[Server]:
     with Server(top, login) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class _Answer(BaseHTTPRequestHandler):

@@ -74,8 +74,10 @@ def hub(service: Callable[..., Service], environment: Path, repository: Path) ->
     with git_here.serving(repository.parent) as server:
         plain = service(YAML.format(address=server.address("course/.git")))
         one = WithPuller(plain.folder, plain.yaml, plain.port, environment=environment)
-        yield one.up()
-        one.clean()
+        try:
+            yield one.up()
+        finally:
+            one.clean()
 
 
 def test_a_student_follows_a_link_twice_and_what_he_edited_stays(
