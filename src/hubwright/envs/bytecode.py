@@ -18,7 +18,7 @@ def compile_below(python: Path, folder: Path, place: Path, site: Site) -> int:
     That Python is run by the account without rights. What does not compile is left out: packages bring such files.
 
     Args:
-        python: the environment's Python.
+        python: the environment's Python, `bin/python` in it.
         folder: what is compiled, such as `site-packages`.
         place: a folder of one's own, for what is being made.
         site: this service.
@@ -40,4 +40,5 @@ def compile_below(python: Path, folder: Path, place: Path, site: Site) -> int:
         made = bench / folder.relative_to("/")
         if not made.is_dir():
             return 0
-        return taking.take(made, folder, lambda path: path.parent / "__pycache__" / path.name)
+        root = python.parent.parent
+        return taking.take(made, folder, lambda path: path.parent / "__pycache__" / path.name, root=root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from hubwright.errors import MachineError, printable
 KERNEL = "IRkernel"
 IMPORTING = "library({})"
 _MARK = "hubwright "
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+){1,3}")
 _ASK = """
 site <- unique(c(.Library.site, .Library))
 found <- installed.packages()[, c("Package", "Version"), drop = FALSE]
@@ -75,7 +77,7 @@ def ask(program: Path, where: str, library: Path | None = None) -> R:
     except (OSError, subprocess.TimeoutExpired) as error:
         said, told = str(error), []
     version = [words[1] for words in told if words[0] == "version"]
-    if not version:
+    if not version or not _VERSION.fullmatch(version[0]):
         raise MachineError(f"{program} does not run: {printable(said)}.", where=where)
     packages = [words[1:] for words in reversed(told) if words[0] == "package"]
     return R(

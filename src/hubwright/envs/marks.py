@@ -11,6 +11,8 @@ import re
 import shlex
 from pathlib import Path
 
+from hubwright.envs import taking
+
 _WORDS = (
     "The environment {name} is shared, and nobody changes it in place.",
     "For yourself: %pip install in a notebook that runs in it,",
@@ -40,26 +42,23 @@ def for_pip(prefix: Path, name: str) -> None:
     """Have the programs `pip` of a virtual environment tell it; the mark that `for_python` leaves is not for those."""
     for path in (prefix / "bin").iterdir():
         if _PROGRAM.fullmatch(path.name):
-            _write(path, _PIP.format(lines=" ".join(map(shlex.quote, words(name)))), 0o755)
+            _write(path, _PIP.format(lines=" ".join(map(shlex.quote, words(name)))), 0o755, prefix)
 
 
-def for_python(library: Path, name: str) -> None:
-    """Have pip and uv tell it of a Python that is no virtual environment (PEP 668).
-
-    Args:
-        library: the folder of its standard library.
-        name: the environment's.
-    """
+def for_python(prefix: Path, minor: str, name: str) -> None:
+    """Have pip and uv tell it of a Python, 3.11 or the like, that is no virtual environment (PEP 668)."""
     text = "\n ".join(words(name))
-    _write(library / "EXTERNALLY-MANAGED", f"[externally-managed]\nError={text}\n", 0o644)
+    path = prefix / f"lib/python{minor}/EXTERNALLY-MANAGED"
+    _write(path, f"[externally-managed]\nError={text}\n", 0o644, prefix)
 
 
 def for_conda(prefix: Path, name: str) -> None:
     """Have conda and its like tell it (CEP 22)."""
-    _write(prefix / "conda-meta" / "frozen", json.dumps({"message": "\n".join(words(name))}) + "\n", 0o644)
+    _write(prefix / "conda-meta" / "frozen", json.dumps({"message": "\n".join(words(name))}) + "\n", 0o644, prefix)
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def _write(path: Path, text: str, mode: int, prefix: Path) -> None:
+    taking.keep_inside(path.parent, prefix)
     path.unlink(missing_ok=True)  # what is there may be a link to what other environments have, too
     path.write_text(text)
     path.chmod(mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from hubwright.envs import kernelspec, trying
 from hubwright.errors import MachineError, printable
 
 _ENV = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+_MINOR = re.compile(r"3\.[0-9]{1,3}")
 _ASK = """
 import json, sys, importlib.metadata as m
 told = {"version": "%d.%d.%d" % sys.version_info[:3], "home": sys.base_prefix, "base": sys._base_executable,
@@ -95,13 +97,16 @@ def ask(python: Path, where: str) -> Interpreter:
         MachineError: it does not run, or has no ipykernel.
     """
     told = _say(python, _ASK, where)
+    minor = str(told.get("minor")) if isinstance(told, dict) else ""
+    if not _MINOR.fullmatch(minor):  # a package may speak in its place, and root makes a path of this
+        raise MachineError(f'{python} says of itself that it is Python "{printable(minor)}".', where=where)
     if "missing" in told:
         raise MachineError(
             f"{python} has no ipykernel, so notebooks cannot use it ({told['missing']}).",
             where=where,
             remedy=f"Install it there: {python} -m pip install ipykernel.",
         )
-    return Interpreter(told["version"], told["minor"], told["base"], Path(told["home"]), told["packages"])
+    return Interpreter(told["version"], minor, told["base"], Path(told["home"]), told["packages"])
 
 
 def modules_of(python: Path, packages: Sequence[str], where: str = "") -> list[str]:

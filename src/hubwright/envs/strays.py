@@ -33,7 +33,8 @@ def clear(uid: int) -> bool:
     _remove([path for place in map(Path, OPEN) for path in _of(place, uid)])
     for kind, flag in _SHARED.items():
         for number in _shared(kind, uid):
-            subprocess.run(["ipcrm", flag, number], check=False, capture_output=True, timeout=60)
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(["ipcrm", flag, number], check=False, capture_output=True, timeout=60)
     return True
 
 
@@ -112,4 +113,5 @@ def _remove(paths: list[str]) -> None:
     """Remove files and folders: by a program, as somebody may have nested folders deeper than Python can."""
     for first in range(0, len(paths), _AT_ONCE):
         command = ["rm", "-rf", "--one-file-system", "--", *paths[first : first + _AT_ONCE]]
-        subprocess.run(command, check=False, capture_output=True, timeout=600)
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, check=False, capture_output=True, timeout=600)

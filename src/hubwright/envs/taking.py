@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hubwright.envs import trying
+from hubwright.errors import MachineError
 from hubwright.fields import Site
 from hubwright.machine import opening
 
@@ -26,7 +27,9 @@ def bench(place: Path, site: Site) -> Iterator[Path]:
             trying.end_all(site)  # what runs could put something there while it is removed
 
 
-def take(source: Path, target: Path, place: Callable[[Path], Path] = lambda path: path) -> int:
+def take(
+    source: Path, target: Path, place: Callable[[Path], Path] = lambda path: path, *, root: Path | None = None
+) -> int:
     """Copy the plain files below `source` to `target`, as one's own, readable by all; return how many.
 
     Whatever another process does in `source` meanwhile, no link is followed and nothing outside is read.
@@ -35,8 +38,12 @@ def take(source: Path, target: Path, place: Callable[[Path], Path] = lambda path
         source: a folder of the account without rights.
         target: a folder of one's own; files that are there already stay.
         place: where a file goes, by its path below `source`; both are relative.
+        root: the folder, `target` or one above, that no link in it may lead out of.
+
+    Raises:
+        MachineError: one does, where a file would go.
     """
-    count = 0
+    count, seen = 0, set[Path]()
     for folder, _, names, descriptor in os.fwalk(source, follow_symlinks=False):
         below = Path(folder).relative_to(source)
         for name in names:
@@ -47,6 +54,9 @@ def take(source: Path, target: Path, place: Callable[[Path], Path] = lambda path
             with open(opened, "rb") as file:
                 found = os.fstat(opened)
                 path = target / place(below / name)
+                if path.parent not in seen:
+                    keep_inside(path.parent, root or target)
+                    seen.add(path.parent)
                 if not stat.S_ISREG(found.st_mode) or path.exists():
                     continue
                 path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -56,6 +66,16 @@ def take(source: Path, target: Path, place: Callable[[Path], Path] = lambda path
                 os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
                 count += 1
     return count
+
+
+def keep_inside(folder: Path, root: Path) -> None:
+    """Refuse a folder that a link below `root`, such as packages bring, leads out of it: root would write there.
+
+    Raises:
+        MachineError: it is so.
+    """
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise MachineError(f"A package has put a link where files go, and it leads out of the environment: {folder}.")
 
 
 def make_plain(folder: Path) -> None:

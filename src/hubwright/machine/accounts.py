@@ -39,15 +39,21 @@ def ensure_system_account(name: str, *, closed: bool = False) -> int:
         ensure_group(name)
         options = ["--system", "--gid", name, "--no-create-home", "--home-dir", "/nonexistent", "--shell", no_login()]
         _run(["useradd", *options, "--comment", "Hubwright", name])
-        if closed:  # useradd leaves this out for system accounts
-            _run(["usermod", "--expiredate", "1970-01-02", name])
         uid = pwd.getpwnam(name).pw_uid
     if uid == 0 or uid >= _FIRST_PERSON:
         raise MachineError(
             f'The account "{name}" is a person\'s (user id {uid}); Hubwright needs it as a system account.',
             remedy=f'Rename that account with "usermod --login OTHER {name}".',
         )
+    if closed and not _has_expired(name):  # useradd leaves this out for system accounts
+        _run(["usermod", "--expiredate", "1970-01-02", name])
     return uid
+
+
+def _has_expired(name: str) -> bool:
+    """Whether shadow(5) says that an account has ended long ago."""
+    lines = (line.split(":") for line in Path("/etc/shadow").read_text().splitlines())
+    return any(line[0] == name and line[7] == "1" for line in lines)
 
 
 def no_login() -> str:

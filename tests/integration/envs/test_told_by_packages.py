@@ -54,3 +54,17 @@ def test_no_folder_that_is_hidden_here_is_shown_in_containers(folder: Path, hidd
         done = lab.env(*command)
         assert done.returncode == 0, done.stderr
         assert f"{minor}.0[/x]?[2J" in done.stdout
+
+
+@pytest.mark.parametrize("minor", ["/../../../stolen", "3.11/../../../../stolen", ""])
+def test_no_path_that_root_writes_is_made_of_what_a_package_says(folder: Path, minor: str) -> None:
+    """Which Python it is becomes part of the paths of a user's own packages, and of the bytecode's."""
+    base = Path(sys.executable).resolve()
+    told = {"version": "3.11.0", "minor": minor, "home": "/usr", "base": str(base), "venv": True, "packages": {}}
+    prefix = python_with(folder / "python", SAYS.format(told=json.dumps(told)))
+    lab = Lab(folder).write(f"  lab: {{kind: existing, prefix: {prefix}}}")
+    done = lab.env("build", "lab")
+    assert done.returncode == 71, done.stdout
+    assert f'says of itself that it is Python "{minor}"' in done.stderr
+    assert not [*folder.rglob("stolen*"), *folder.rglob("_hubwright.pth")]
+    assert not lab.versions().current()

@@ -95,9 +95,8 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
         before, asked = asked.packages, python.ask(interpreter, where)
         packages |= {name: version for name, version in asked.packages.items() if name not in before}
     tell("Compiling what is Python")
-    library = prefix / f"lib/python{asked.minor}"
-    bytecode.compile_below(interpreter, library / "site-packages", wanted.folder, site)
-    marks.for_python(library, wanted.name)
+    bytecode.compile_below(interpreter, prefix / f"lib/python{asked.minor}/site-packages", wanted.folder, site)
+    marks.for_python(prefix, asked.minor, wanted.name)
     imports = config.imports
     if imports is None:
         brought = [*_distributions(prefix, _names(config)), *map(uvs.name_of, told.pip)]

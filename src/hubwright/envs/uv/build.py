@@ -18,6 +18,8 @@ _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
 _FILE = "requirements.txt"
 _OTHERS = re.compile(r"PYTHON|VIRTUAL_ENV$|CONDA")
+_WHERE = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_PYTHON_INSTALL_DIR"}
+"""What authors' programs are told of where packages are; a password in it, too. No other setting of root's."""
 
 
 def check(config: Config, site: Site) -> list[Problem]:
@@ -134,5 +136,5 @@ class _Uv:
 
     def apart(self, bench: Path, *words: str) -> str:
         """As a call, as the account without rights, which keeps all in `bench`: authors' programs run."""
-        told = {name: value for name, value in self.env.items() if name.startswith("UV_")}
+        told = {name: value for name, value in self.env.items() if name in _WHERE}
         return uvs.run_apart(words, told | uvs.environment_in(bench), self.where, self.tell)[0]
