@@ -10,7 +10,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,29 +86,28 @@ def test_a_child_that_is_killed_in_mid_start_costs_nothing(running: Service, per
 
 
 def test_who_asks_for_starts_without_end_gets_so_many_children_and_no_more(running: Service, person: Account) -> None:
-    """Callers that say nothing, more than may be answered at once: they are dropped, and others start then."""
+    """Callers that say nothing, more than may be answered at once: they are dropped, and others start then.
+
+    How many of them have a child at a time depends on the machine; `unit/engines/local/test_starts_at_once.py` counts.
+    """
     pid = running.part("fork-server")
 
-    def children(then: int = signal.SIGSTOP) -> int:
-        """Count them; each would give its caller up after five seconds, unless it is stopped."""
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for child in found:
-            with suppress(ProcessLookupError):
-                os.kill(int(child), then)
-        return len(found)
+    def children() -> int:
+        return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
     callers = [socket.socket(socket.AF_UNIX) for _ in range(AT_ONCE + 50)]
     try:
         for caller in callers:
             caller.connect(str(running.run / "start.sock"))
-        wait_until(lambda: children() >= AT_ONCE, 18)
+        wait_until(children)
         assert running.listed() == [], "it answers on its other socket"
-        time.sleep(0.3)
-        assert children() == AT_ONCE
+        for _ in range(20):
+            assert children() <= AT_ONCE
+            time.sleep(0.1)
     finally:
         for caller in callers:
             caller.close()
-        wait_until(lambda: not children(signal.SIGKILL), 60)
+    wait_until(lambda: not children(), 60)
     assert running.start(person.name).kernel().run("1 + 1") == "2"
     assert running.part("fork-server") == pid
     running.stop(person.name)

@@ -32,8 +32,10 @@ _LONGEST_GRACE = 600.0
 class ForkServer(Servers):
     """Forks a child for who wants a server, and says what callers may know of those there are."""
 
-    def __init__(self, site: Site, hierarchy: cgroups.Hierarchy) -> None:
+    def __init__(self, site: Site, hierarchy: cgroups.Hierarchy, at_once: int = AT_ONCE) -> None:
+        """Listen, and find what runs already; `at_once` starts may be under way."""
         super().__init__(site, hierarchy)
+        self.at_once = at_once
         self.callers = {0, os.geteuid(), places.account_ids(site)[0]}
         group = places.account_ids(site)[1] if site.privileged else -1
         self.starts = wire.listen(site.start_socket, 0o660, group)
@@ -83,13 +85,13 @@ class ForkServer(Servers):
         """Hear of a child that is about to become a server; when there are many, nobody else may come meanwhile."""
 
         def done() -> None:
-            if self.starting == AT_ONCE:
+            if self.starting == self.at_once:
                 self.watch(self.starts, self.accept_start)
             self.starting -= 1
 
         Starting(self, pid, channel, done)
         self.starting += 1
-        if self.starting == AT_ONCE:
+        if self.starting == self.at_once:
             self.unwatch(self.starts)
 
     def leave_everything(self, *keep: socket.socket) -> None:
