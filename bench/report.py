@@ -11,6 +11,8 @@ from statistics import median
 import table
 
 HERE = Path(__file__).resolve().parent
+_LOAD = "load at the start"
+"""What a CSV says of the machine in its notes; above the number of cores others had work for it, too."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
             "## What has not been measured on both sides\n\n" + "\n".join(f"* {line.what}" for line in unknown)
         )
     remarks = [f"* {line.what}: {line.remark}" for line in lines if line.remark]
+    if busy := [f"`{name}` (load {note[_LOAD]})" for name, note in notes.items() if _is_busy(note)]:
+        remarks.append(f"* Measured on a machine that was not quiet: {', '.join(busy)}.")
     if remarks:
         parts.append("## Remarks\n\n" + "\n".join(remarks))
     if "browser" in notes:
@@ -168,6 +172,10 @@ def _shortfall(line: Line) -> str:
     if line.under is not None or line.ratio is None:
         return f"{line.what}: {_figure(line.ours, line.unit)}, not {line.target}."
     return f"{line.what}: {line.ratio:.2f} times better, not {line.best:.3g}."
+
+
+def _is_busy(note: dict[str, str]) -> bool:
+    return float(note.get(_LOAD, 0)) > float(note.get("cores", 1))
 
 
 def _machine(name: str, note: dict[str, str]) -> str:

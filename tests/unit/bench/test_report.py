@@ -82,3 +82,12 @@ def test_failures_are_told(bench, tmp_path):
     bad = {"side": "plain", "user": "b", "ready": "", "session": "", "result": "", "error": "gone"}
     write(bench, tmp_path, [good, bad], "many")
     assert "failed: plain 1 of 2" in build(bench, tmp_path)
+
+
+def test_what_was_measured_on_a_busy_machine_is_named(bench, tmp_path):
+    """Nobody can take it for one of the others."""
+    rows = [row("plain", 8.0), row("hubwright", 0.5)]
+    for name, load in (("one", "7.40"), ("many", "1.20")):
+        bench[1].write(tmp_path / f"{name}.csv", {"cores": "2", "load at the start": load}, rows)
+    (told,) = (line for line in build(bench, tmp_path).splitlines() if "not quiet" in line)
+    assert told.endswith(": `one` (load 7.40).")
