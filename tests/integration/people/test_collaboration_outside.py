@@ -43,6 +43,12 @@ class Elsewhere(ABC):
         done = subprocess.run(command, input=secret, capture_output=True, text=True, timeout=90)
         assert done.returncode == 0, done.stderr
 
+    def browser(self, url: str) -> Browser:
+        """Return a new one, which is closed at the end."""
+        made = Browser(url)
+        self.ends.callback(made.client.close)
+        return made
+
     @abstractmethod
     def login(self, browser: Browser, someone: Account) -> httpx.Response:
         """Log in as a browser does."""
@@ -187,13 +193,13 @@ def test_who_is_in_the_group_is_let_in_and_who_leaves_it_is_out(
     group: Group, elsewhere: Elsewhere, people: list[Account]
 ) -> None:
     hub, (ada, bob, eve) = group.service, people
-    browser = Browser(hub.url)
+    browser, *others = (elsewhere.browser(hub.url) for _ in range(4))
     with elsewhere.called(eve, group.team) as namesake:
         page = elsewhere.login(browser, namesake)
     assert (page.status_code, "which is the server of a group" in told(page)) == (403, True), told(page)
     assert browser.who() is None
 
-    browsers = {one.name: Browser(hub.url) for one in people}
+    browsers = {one.name: other for one, other in zip(people, others, strict=True)}
     for one in people:
         page = elsewhere.login(browsers[one.name], one)
         assert page.status_code == 302, told(page) + hub.logs()
@@ -216,6 +222,3 @@ def test_who_is_in_the_group_is_let_in_and_who_leaves_it_is_out(
 
     elsewhere.leave(group, bob)
     group.check_out(bob, notebook, writers[1])
-
-    for one in (*browsers.values(), browser):
-        one.client.close()
