@@ -79,7 +79,7 @@ WHEN = "import os, sys; os.getuid() and 'HOME' in os.environ and not os.path.exi
 """Once, in the kernel that is tried."""
 
 
-def test_a_package_gets_at_nothing_of_an_environment_that_is_built_beside_its_own(folder: Path) -> None:
+def test_a_package_can_change_nothing_of_an_environment_that_is_built_beside_its_own(folder: Path) -> None:
     place = folder / "place"
     for path in (place, place / "attackers", place / "victims"):
         path.mkdir()
