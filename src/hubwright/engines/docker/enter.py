@@ -27,7 +27,7 @@ def main() -> None:
         os.execvp(command[0], command)  # noqa: S606 (a shell is what it must not need)
     del sys.path[0]  # this file's folder
     if SHARED in os.environ:
-        os.umask(0o007)  # what is made where the file system keeps no ACLs is the group's, too
+        os.umask(0o007)  # as collaboration.UMASK, whose import here would bring in pydantic before the fork
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         ours.close()
