@@ -72,6 +72,7 @@ def runs(browser: Person, kernel: str, code: str, output: str) -> None:
     """Make a notebook with a kernel from the launcher, run a cell in it, and open the launcher again."""
     browser.page.locator(f'{CARDS}[title="{kernel}"]:visible').click()
     browser.page.locator(CARDS).first.wait_for(state="detached")
+    browser.page.locator("#jp-main-statusbar", has_text=f"{kernel} | Idle").wait_for(state="attached")
     browser.run_cell(code)
     browser.output(output)
     browser.page.locator(".lm-TabBar-addButton:visible").first.click()

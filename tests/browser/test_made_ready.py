@@ -17,7 +17,8 @@ from tests.browser.conftest import PICTURES
 from tests.conftest import Account
 from tests.running import Service
 
-pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
+"""Alone: on a busy machine a start takes so long that the page which tells of it opens first."""
 
 _HOW = "performance.getEntriesByType('navigation')[0]"
 _OPEN = "document.querySelector('.jp-LauncherCard')?.getClientRects().length && !document.querySelector('#jupyterlab-splash')"

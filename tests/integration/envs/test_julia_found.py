@@ -16,7 +16,7 @@ import pytest
 from tests import julia_here
 from tests.environments import Lab
 
-from hubwright.envs import building
+from hubwright.envs import building, trying
 from hubwright.envs.julia import program
 from hubwright.errors import MachineError
 
@@ -54,7 +54,8 @@ def digest(path: Path) -> str:
 
 def find(lab: Lab, julia: str, more: str = "") -> tuple[Path, str]:
     lab.write(f"  lab: {{kind: julia, julia: '{julia}'{more}}}")
-    return program.find(lab.entry("lab"), lab.site, "environments.lab", lambda step: None)
+    with trying.account(lab.site):
+        return program.find(lab.entry("lab"), lab.site, "environments.lab", lambda step: None)
 
 
 def test_an_archive_and_an_address_give_the_same_julia_once(lab, address):
