@@ -73,8 +73,7 @@ def open_plain(path: Path | str, *, folder: int | None = None) -> BinaryIO:
 
     `path` is looked for in the open `folder`, when one is given. Raises OSError; anything but a plain file is one.
     """
-    flags = opening.FILE
-    descriptor = os.open(path, flags, dir_fd=folder)
+    descriptor = os.open(path, opening.FILE, dir_fd=folder)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
@@ -88,6 +87,19 @@ def read_plain(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return data
+
+
+def read_own(path: Path, most: int = -1) -> bytes:
+    """Return what a file of this account's holds, `most` bytes of it at most; OSError when it cannot be read.
+
+    Raises:
+        MachineError: it is no plain file, or others than this account can write it.
+    """
+    with open(os.open(path, opening.FILE), "rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
+            raise MachineError("This file can be written by others.", where=str(path))
+        return file.read(most)
 
 
 def make_folder(path: Path, mode: int, owner: Owner | None = None) -> Path:

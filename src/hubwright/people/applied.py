@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from hubwright.errors import MachineError, Refused
-from hubwright.machine import locks, opening
-from hubwright.machine.files import Owner, make_folder, write_atomically
+from hubwright.machine import locks
+from hubwright.machine.files import Owner, make_folder, read_own, write_atomically
 from hubwright.people.roster import Person
 
 FOLDER = "people"
@@ -37,11 +36,7 @@ class Applied:
             MachineError: it is damaged, or others may write it.
         """
         try:
-            with open(os.open(self._path, opening.FILE), "rb") as file:
-                found = os.fstat(file.fileno())
-                if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
-                    raise MachineError("This file can be written by others.", where=str(self._path))
-                listed = json.loads(file.read())
+            listed = json.loads(read_own(self._path))
             return {
                 str(name): Person(str(one["login"]), str(name), one["admin"] is True, tuple(map(str, one["groups"])))
                 for name, one in listed.items()

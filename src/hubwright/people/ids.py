@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import grp
 import json
-import os
 import pwd
-import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from hubwright.errors import MachineError, Refused
-from hubwright.machine import opening
-from hubwright.machine.files import write_atomically
+from hubwright.machine.files import read_own, write_atomically
 from hubwright.people.roster import same_person
 
 Kind = Literal["users", "groups"]
@@ -85,11 +82,7 @@ class Ids:
             MachineError: it is damaged, or others than its owner may write it.
         """
         try:
-            with open(os.open(self.path, opening.FILE), "rb") as file:
-                found = os.fstat(file.fileno())
-                if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
-                    raise MachineError("This file can be written by others.", where=str(self.path))
-                return Table.parse(json.loads(file.read(_LARGEST)))
+            return Table.parse(json.loads(read_own(self.path, _LARGEST)))
         except FileNotFoundError:
             return Table()
         except (OSError, ValueError) as error:
