@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import pwd
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import pytest
 from tests.running import port
 from tests.slowness import SLOWNESS
 
+EXECUTED = ("python", "-m", "ipykernel_launcher", "-f", "{connection_file}")
+"""The command of a kernel that is no fork."""
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
@@ -58,6 +62,15 @@ class Account:
     uid: int
     gid: int
     home: Path
+
+    def add_kernel(self, name: str, argv: Sequence[str] = EXECUTED) -> None:
+        """Put a kernelspec of one's own into the home; IPython's kernel, executed, when nothing else is named."""
+        folder = self.home / ".local/share/jupyter/kernels" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = {"argv": list(argv), "display_name": name.title(), "language": "python"}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+        for place in (folder / "kernel.json", folder, *itertools.islice(folder.parents, 4)):
+            os.chown(place, self.uid, self.gid)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import wait_until
+from tests.conftest import EXECUTED, wait_until
 from tests.idle_kernels import IDLE, check_idle_kernels_go
 from tests.integration.docker.containers import inspected
 from tests.integration.docker.daemon import FOLDERS
@@ -99,10 +99,7 @@ def test_an_environment_and_its_kernel_in_the_home_work(notebook, ada) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "own"], **as_ada)
     packages = next((ada.home / "own/lib").glob("python3*/site-packages"))
     (packages / "lent.pth").write_text(str(next((PREFIX / "lib").glob("python3*/site-packages"))))
-    spec = ada.home / ".local/share/jupyter/kernels/own/kernel.json"
-    subprocess.run(["mkdir", "-p", str(spec.parent)], **as_ada)
-    argv = [str(ada.home / "own/bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec.write_text(json.dumps({"argv": argv, "display_name": "Own", "language": "python"}))
+    ada.add_kernel("own", [str(ada.home / "own/bin/python"), *EXECUTED[1:]])
     own = notebook.kernel("own")
     assert own.value("import sys, json; print(json.dumps(sys.prefix))") == str(ada.home / "own")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -64,11 +63,7 @@ def test_both_are_shown_and_run(running, person):
 def test_kernels_of_a_conda_environment_are_forked_and_are_what_executing_gives(running, person):
     notebook = running.opened(person.name)
     launch = running.environments / "chem" / "current" / "kernel" / "launch"
-    spec = {"argv": [str(launch), "-f", "{connection_file}"], "display_name": "Executed", "language": "python"}
-    folder = person.home / ".local/share/jupyter/kernels/executed"
-    folder.mkdir(parents=True)
-    (folder / "kernel.json").write_text(json.dumps(spec))
-    subprocess.run(["chown", "-R", f"{person.uid}:{person.gid}", str(person.home)], check=True)
+    person.add_kernel("executed", [str(launch), "-f", "{connection_file}"])
     wait_until(lambda: [one["ready"] for one in seen.ask(running.run / "zygotes.sock", 10)] == [True], 60)
     forked, executed = notebook.kernel("chem"), notebook.kernel("executed")
     loaded = "import sys; print('alpha' in sys.modules)"

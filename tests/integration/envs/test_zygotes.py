@@ -131,6 +131,16 @@ def test_blas_has_its_threads_again(notebook):
     assert notebook.kernel("lab").value(code) == [len(os.sched_getaffinity(0))]
 
 
+@pytest.mark.parametrize("stream", [1, 2])
+def test_all_that_a_program_prints_comes(running, notebook, stream):
+    """Twenty times what a pipe holds, and again."""
+    kernel = notebook.kernel("lab")
+    assert is_forked(kernel, running)
+    for _ in range(2):
+        lines = kernel.run(f"import os; _ = os.system('seq 200000 >&{stream}')").splitlines()
+        assert lines == [str(number) for number in range(1, 200_001)]
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing_works(notebook, method):
     code = (

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.asking import ask_start
-from tests.conftest import Account, wait_until
+from tests.conftest import EXECUTED, Account, wait_until
 from tests.gpu_nodes import NODES, made
 from tests.running import Notebook, Service
 
@@ -68,18 +68,6 @@ def ask(running: Service, user: str, size: str, server: str = "") -> Any:
     return running.api("POST", path, {"size": size})
 
 
-def own_kernel(home: Path, uid: int) -> str:
-    """Make a kernel that is executed, not forked: of the user's own kernelspec."""
-    folder = home / ".local/share/jupyter/kernels/own"
-    folder.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Own", "language": "python"}))
-    for one in (folder, *folder.parents, folder / "kernel.json"):
-        if home in one.parents:
-            os.chown(one, uid, uid)
-    return "own"
-
-
 def in_terminal(notebook: Notebook, code: str) -> Any:
     """Run Python in a terminal, as somebody types it."""
     terminal = notebook.terminal()
@@ -107,7 +95,8 @@ def test_a_server_opens_its_own_gpu_and_no_other(running: Service, member: Accou
     """In forked and executed kernels, their processes and terminals; also for one whose account may open all."""
     notebook = running.start(member.name, body={"size": "One"})
     assert everywhere(notebook) == [[3, NOT]] * 3
-    executed = notebook.kernel(own_kernel(member.home, member.uid))
+    member.add_kernel("own", [sys.executable, *EXECUTED[1:]])
+    executed = notebook.kernel("own")
     assert executed.value(TRY) == [3, NOT]
     assert executed.run("import os; print(os.environ['CUDA_VISIBLE_DEVICES'] == '')").strip() == "True", "no Nvidia's"
     second = running.start(member.name, "second", {"size": "One"})

@@ -533,11 +533,7 @@ def test_a_reused_pid_is_not_taken_for_a_server(kernel: Kernel, alice: Account, 
 
 def test_an_executed_kernels_port_takes_nothing_from_him(kernel: Kernel, alice: Account, mallory: Account) -> None:
     """A kernel that is executed opens a port of loopback for what its subprocesses print; it knows them by a secret."""
-    folder = alice.home / ".local/share/jupyter/kernels/executed"
-    folder.mkdir(parents=True)
-    spec = {"argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "Executed"}
-    (folder / "kernel.json").write_text(json.dumps({**spec, "language": "python"}))
-    subprocess.run(["chown", "-R", f"{alice.uid}:{alice.gid}", str(alice.home / ".local")], check=True)
+    alice.add_kernel("executed")
     executed = kernel.notebook.kernel("executed")
     pid = int(executed.run("import os; print(os.getpid())"))
     pids = {int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _uid(entry) == alice.uid}

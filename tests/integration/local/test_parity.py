@@ -77,11 +77,7 @@ auth: {kind: pam, allow: all}
 engine: {kind: local, memory: 2G, processes: 400}
 environments: {default: {preload: [numpy, pandas]}}
 """
-    folder = person.home / ".local/share/jupyter/kernels/executed"
-    folder.mkdir(parents=True)
-    spec = {"argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "Executed"}
-    (folder / "kernel.json").write_text(json.dumps({**spec, "language": "python"}))
-    subprocess.run(["chown", "-R", f"{person.uid}:{person.gid}", str(person.home)], check=True)
+    person.add_kernel("executed")
     return service(yaml).up().start(person.name)
 
 

@@ -15,7 +15,6 @@ import pwd
 import select
 import signal
 import socket
-import struct
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,7 +27,6 @@ from hubwright.machine import namespaces
 PACKET = 128 * 1024
 """Bytes a message may have; a kernel whose environment is larger is executed instead."""
 _GRACE = 2.0
-_DESCRIPTOR = struct.Struct("i")
 
 
 class Agent:
@@ -116,7 +114,6 @@ class Place(NamedTuple):
     account: tuple[str | int, ...]
     """The user's entry in the table of accounts, as `pwd.struct_passwd` takes it."""
     groups: list[int]
-    pipe: str
     title: str
     cpus: int
     """How many threads a kernel's BLAS library may have."""
@@ -131,15 +128,15 @@ class Forked:
     pid: int
     channel: socket.socket
 
-    def settle(self, place: Place, namespace: int | None = None) -> None:
+    def settle(self, place: Place, output: int, namespace: int | None = None) -> None:
         """Have the agent become the user's; before this process does, so that it hears this from root alone.
 
-        With `namespace`, a descriptor that is closed here, it sees the mounts of that one. An agent that has died
-        meanwhile is no error: the server executes its kernels then.
+        It and its kernels print to the descriptor `output`. With `namespace`, a descriptor that is closed here, they
+        see the mounts of that one. An agent that has died meanwhile is no error: the server executes its kernels then.
         """
-        with_it = [] if namespace is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(namespace))]
+        handed = [output] if namespace is None else [output, namespace]
         try:
-            self.channel.sendmsg([marshal.dumps(tuple(place))], with_it)
+            socket.send_fds(self.channel, [marshal.dumps(tuple(place))], handed)
         except OSError:
             pass
         if namespace is not None:
@@ -156,11 +153,11 @@ def fork(close: list[int]) -> Forked:
         ours.close()
         for descriptor in close:
             os.close(descriptor)
-        packet, with_it, _, _ = theirs.recvmsg(PACKET, socket.CMSG_LEN(_DESCRIPTOR.size))
-        for _, _, number in with_it:
-            _join(*_DESCRIPTOR.unpack(number))
+        packet, handed, _, _ = socket.recv_fds(theirs, PACKET, 2)
+        for namespace in handed[1:]:
+            _join(namespace)
         if packet:  # none when the start was refused
-            _serve(theirs, Place(*marshal.loads(packet)))  # noqa: S302 (root wrote it)
+            _serve(theirs, Place(*marshal.loads(packet)), handed[0])  # noqa: S302 (root wrote it)
     finally:
         os._exit(0)
 
@@ -170,9 +167,9 @@ def _join(namespace: int) -> None:
     os.close(namespace)
 
 
-def _serve(channel: socket.socket, place: Place) -> None:
+def _serve(channel: socket.socket, place: Place, output: int) -> None:
     account = pwd.struct_passwd(place.account)
-    launch.become(account, place.groups, {}, place.pipe, privileged=place.privileged, umask=place.umask)
+    launch.become(account, place.groups, {}, output, privileged=place.privileged, umask=place.umask)
     setproctitle(place.title)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Agent(channel, place.cpus).serve()

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hubwright.engines.local.output import open_pipe
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
 from hubwright.machine import cgroups, keyring, mounts, policy, wire
@@ -212,22 +211,22 @@ def become(
     account: pwd.struct_passwd,
     groups: list[int],
     env: dict[str, str],
-    pipe: str,
+    output: int,
     *,
     privileged: bool,
     umask: int = 0o022,
 ) -> None:
     """Turn this process into one of the user's: session, output, signals, identity, environment, folder.
 
-    What it prints goes into `pipe`. Afterwards it owns its own /proc entries again, as if a login had started it.
+    What it prints goes to the descriptor `output`, which is closed here. Afterwards it owns its own /proc entries
+    again, as if a login had started it.
     """
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
-    out = open_pipe(Path(pipe))
-    for source, target in ((null, 0), (out, 1), (out, 2)):
+    for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     os.close(null)
-    os.close(out)
+    os.close(output)
     default_signals(HANDLED)
     FILES.restore()
     os.umask(umask)

@@ -1,8 +1,11 @@
 """What a server and its kernels print: through a named pipe into a log, whose size is bounded at every moment.
 
-The pipe lies in the server's folder and is root's, so that a fork server that comes back reads on. Who prints never
-waits, and is never told that nobody reads: each holds the pipe for reading, too, and without blocking. What a pipe
-cannot hold (64 KB, pipe(7)) before it is read is lost.
+The pipe lies in the server's folder and is root's, so that a fork server that comes back reads on. A server that
+prints never waits, and is never told that nobody reads: it holds the pipe for reading, too, and without blocking. What
+a pipe cannot hold (64 KB, pipe(7)) before it is read is lost.
+
+A kernel, and what is run in it, must not meet a descriptor that cannot take more just now: few programs expect that,
+and ipykernel forwards nothing from then on. Kernels have an outlet, an ordinary pipe that their server empties.
 """
 
 from __future__ import annotations
@@ -37,6 +40,21 @@ def make_pipe(folder: Path) -> Path:
 def open_pipe(pipe: Path) -> int:
     """Return a descriptor to print to, or to read from; `OSError` when there is no pipe."""
     return os.open(pipe, _FLAGS)
+
+
+def make_outlet(uid: int, gid: int) -> tuple[int, int]:
+    """Return both ends of an account's pipe, for reading and for writing; who has it as output may open it by name."""
+    ends = os.pipe()
+    if os.geteuid() == 0:
+        os.fchown(ends[1], uid, gid)
+    return ends
+
+
+def pass_on(outlet: int) -> None:
+    """Print what is in an outlet; what this process's own output has no room for is lost."""
+    text = os.read(outlet, _PART)
+    with suppress(OSError):
+        os.write(2, text)
 
 
 def append(log: Path, text: bytes, limit: int = LIMIT) -> None:

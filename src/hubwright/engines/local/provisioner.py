@@ -17,7 +17,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 from tornado.web import HTTPError
 
-from hubwright.engines.local import agent, launch
+from hubwright.engines.local import agent, launch, output
 from hubwright.engines.local.forked import ForkedKernel
 from hubwright.engines.local.zygotes import asking
 from hubwright.machine.process import Process
@@ -29,23 +29,36 @@ _STARTERS: tuple[list[str], ...] = ([], ["-Xfrozen_modules=off"])
 
 
 class AgentClient:
-    """The server's side of the pair; lives in the server's event loop."""
+    """The server's side of the pair; lives in the server's event loop.
 
-    def __init__(self, channel: socket.socket) -> None:
+    Args:
+        channel: the server's end of the pair.
+        outlet: both ends of what kernels print to (`output.make_outlet`); without it they have the server's output.
+    """
+
+    def __init__(self, channel: socket.socket, outlet: tuple[int, int] | None = None) -> None:
         self.channel = channel
         self.channel.setblocking(False)
+        self.outlet = outlet
         self.numbers = itertools.count(1)
         self.waiting: dict[int, asyncio.Future[ForkedKernel]] = {}
         self.kernels: dict[int, ForkedKernel] = {}
         self.alive = True
         self._listening = False
 
+    def listen(self) -> int:
+        """Hear what the agent tells, and what kernels print, from now on; return where a kernel is to print to."""
+        if not self._listening:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self.channel, self._read)
+            if self.outlet:
+                loop.add_reader(self.outlet[0], output.pass_on, self.outlet[0])
+            self._listening = True
+        return self.outlet[1] if self.outlet else 1
+
     async def start(self, connection_file: str, env: dict[str, str], folder: str) -> ForkedKernel | None:
         """Return a forked kernel, or None when the agent is gone or the request too large for it."""
         loop = asyncio.get_running_loop()
-        if not self._listening:
-            loop.add_reader(self.channel, self._read)
-            self._listening = True
         number = next(self.numbers)
         packet = b"%d " % number + json.dumps({"file": connection_file, "env": env, "folder": folder}).encode()
         if not self.alive or len(packet) > agent.PACKET:
@@ -95,10 +108,10 @@ class AgentClient:
 _client: AgentClient | None = None
 
 
-def connect(channel: socket.socket) -> None:
-    """Use `channel` for every kernel of this process from now on."""
+def connect(channel: socket.socket, outlet: tuple[int, int] | None = None) -> None:
+    """Use an agent, and an outlet, for every kernel of this process from now on; see `AgentClient`."""
     global _client
-    _client = AgentClient(channel)
+    _client = AgentClient(channel, outlet)
 
 
 def prepare() -> None:
@@ -118,17 +131,18 @@ class ForkProvisioner(LocalProvisioner):
         """Start a kernel; same contract as LocalProvisioner.launch_kernel. HTTPError says why one is broken."""
         if reason := self.kernel_spec.metadata.get("hubwright_broken"):
             raise HTTPError(500, f"This kernel cannot start: {reason}.")
-        if kernel := await self._fork(cmd, kwargs):
+        printed = _client.listen() if _client else 1
+        if kernel := await self._fork(cmd, kwargs, printed):
             self.process: Any = kernel
             self.pid = self.pgid = kernel.pid
             await _bound(kernel, self.connection_info)
             return self.connection_info
-        info = await super().launch_kernel(cmd, **kwargs)
+        info = await super().launch_kernel(cmd, **{"stdout": printed, "stderr": printed, **kwargs})
         if self.pid:
             _expose_to_oom(self.pid)
         return info
 
-    async def _fork(self, cmd: list[str], words: dict[str, Any]) -> ForkedKernel | None:
+    async def _fork(self, cmd: list[str], words: dict[str, Any], printed: int) -> ForkedKernel | None:
         """Return a forked kernel, of this environment or a shared one; None when it is to be executed."""
         spec, folder = self.kernel_spec, Path(self.kernel_spec.resource_dir)
         env = {name: str(value) for name, value in words.get("env", os.environ).items()}
@@ -136,7 +150,7 @@ class ForkProvisioner(LocalProvisioner):
         if shared := spec.metadata.get(asking.ENVIRONMENT):
             if spec.env or len(cmd) != 3 or cmd[:2] != [str(folder / "launch"), "-f"]:
                 return None
-            return await asking.fork(asking.Wish(str(shared), cmd[2], env, cwd))
+            return await asking.fork(asking.Wish(str(shared), cmd[2], env, cwd, printed))
         file = forkable(cmd, spec.env, folder)
         return await _client.start(file, env, cwd) if file and _client else None
 

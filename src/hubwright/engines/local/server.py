@@ -14,7 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyterlab.commands import get_app_dir
 from traitlets import Bool
 
-from hubwright.engines.local import preload, provisioner, settings, sharing
+from hubwright.engines.local import preload, settings, sharing
 from hubwright.engines.local.singleuser import SingleUser
 
 _SHELL = (
@@ -67,21 +67,18 @@ class HandedServerApp(ServerApp):
         self.ready.close()
 
 
-def serve(handed: socket.socket, ready: socket.socket, agent: socket.socket | None, args: list[str]) -> None:
+def serve(handed: socket.socket, ready: socket.socket, args: list[str]) -> None:
     """Serve until stopped; for a process that is already the user's.
 
     Args:
         handed: the listening socket.
         ready: where to say `{"ready":true}` once requests are answered; closed afterwards.
-        agent: the kernel agent's end, None to execute every kernel.
         args: command-line settings, as `jupyterhub-singleuser` takes them.
     """
     preload.renew()
     preload.thaw_home()
     HandedServerApp.handed = handed
     HandedServerApp.ready = ready
-    if agent is not None:
-        provisioner.connect(agent)
     SingleUser.serverapp_class = HandedServerApp
     SingleUser.launch_instance(argv=[*ARGUMENTS, *args])
 

@@ -33,7 +33,7 @@ from hubwright.engines.local import (
     sharing,
     spared,
 )
-from hubwright.engines.local.output import PIPE
+from hubwright.engines.local.output import PIPE, make_outlet, open_pipe
 from hubwright.engines.local.singleuser import SingleUser
 from hubwright.errors import Full, HubwrightError, MachineError, Refused
 from hubwright.fields import Site
@@ -160,18 +160,20 @@ def _serve(site: Site, hierarchy: cgroups.Hierarchy, caller: socket.socket, pare
     if group and (file := group.oom_file()):
         env["HUBWRIGHT_OOM_FILE"] = str(file)
     name = f"{wanted.user}/{wanted.server}"
-    pipe = str(site.servers / wanted.key / PIPE)
+    outlet, kernels_output = make_outlet(account.pw_uid, account.pw_gid)
     groups = [*os.getgrouplist(account.pw_name, account.pw_gid), *handed.groups]
     cpus = max(1, round(wanted.limits.cpu or len(os.sched_getaffinity(0))))
     umask = collaboration.UMASK if team else 0o022
-    place = agent.Place(tuple(account), groups, pipe, f"kernel-agent {name}", cpus, site.privileged, umask)
-    helper.settle(place, namespace)
-    launch.become(account, groups, env, pipe, privileged=site.privileged, umask=umask)
+    place = agent.Place(tuple(account), groups, f"kernel-agent {name}", cpus, site.privileged, umask)
+    helper.settle(place, kernels_output, namespace)
+    output = open_pipe(site.servers / wanted.key / PIPE)
+    launch.become(account, groups, env, output, privileged=site.privileged, umask=umask)
     setproctitle(f"notebook-server {name}")
     caller.sendall(wire.encode({"ok": True, "pid": me.pid, "started": me.started}))
     sys.argv = ["jupyterhub-singleuser"]
     more = collaboration.join(team.folder, site.prefix) if team else []
-    server.serve(listener, caller, helper.channel, [*server.node_roots(MACHINE.npm_prefix), *wanted.args, *more])
+    provisioner.connect(helper.channel, (outlet, kernels_output))
+    server.serve(listener, caller, [*server.node_roots(MACHINE.npm_prefix), *wanted.args, *more])
 
 
 def refusal(why: HubwrightError) -> bytes:

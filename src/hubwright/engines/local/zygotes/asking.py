@@ -30,6 +30,8 @@ class Wish:
     """The connection file."""
     variables: dict[str, str]
     folder: str
+    output: int
+    """The descriptor that it prints to."""
 
 
 async def fork(wish: Wish) -> ForkedKernel | None:
@@ -45,7 +47,7 @@ async def fork(wish: Wish) -> ForkedKernel | None:
         if wire.peer(connection) != 0:  # the keeper is away, and somebody stands in its place
             raise PermissionError
         connection.send(wish.environment.encode())
-        socket.send_fds(connection, [json.dumps(words).encode()], [1, 2])
+        socket.send_fds(connection, [json.dumps(words).encode()], [wish.output, wish.output])
         answer = await asyncio.wait_for(loop.sock_recv(connection, 16), _PATIENCE)
         if not answer.isdigit():
             raise ProcessLookupError
