@@ -363,6 +363,17 @@ class Kernel:
                 return text
         raise AssertionError
 
+    def run_until(self, code: str, end: str) -> str:
+        """Run a cell and return what is printed up to `end`; what a program prints may come after the cell's end."""
+        number = self.send(code)
+        text = ""
+        for message in self.messages(number):
+            if message["msg_type"] == "stream":
+                text += message["content"]["text"]
+            if text.endswith(end):
+                return text
+        raise AssertionError
+
     def value(self, code: str) -> Any:
         """Run a cell that prints JSON and return what it printed."""
         text = self.run(code)
