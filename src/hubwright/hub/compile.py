@@ -92,13 +92,19 @@ def policy(hub: Hub, site: Site) -> dict[str, Any]:
     }
     if hub.people.teams:
         found["teams"] = rights.told(hub.people.teams)
-    return found if hub.profiles is None else {**found, **bounds(hub.profiles, getattr(hub.engine, "servers", 1))}
+    return found if hub.profiles is None else {**found, **bounds(hub.profiles, _own_servers(hub))}
 
 
 def _servers(hub: Hub) -> int | None:
     """Return how many servers a user may run without `profiles`; None where `extra` has JupyterHub say it otherwise."""
     said = {"allow_named_servers", "named_server_limit_per_user"} & hub.extra.get("JupyterHub", {}).keys()
-    return None if said else getattr(hub.engine, "servers", 1)
+    return None if said else _own_servers(hub)
+
+
+def _own_servers(hub: Hub) -> int:
+    """Return `engine.servers`, one of an engine that has no such setting."""
+    found: int = getattr(hub.engine, "servers", 1)
+    return found
 
 
 def _gpus(hub: Hub) -> dict[str, Any]:
@@ -219,7 +225,7 @@ def _grant(hub: Hub, c: Settings) -> None:
     """Have every start go by `profiles`, where there is that section."""
     if (profiles := hub.profiles) is None:
         return
-    own = getattr(hub.engine, "servers", 1)
+    own = _own_servers(hub)
     waits = profiles.wait if profiles.when_full == "wait" else 0.0
     entries = (profiles.default, *profiles.groups.values(), *profiles.users.values())
     most = max(entry.servers or (profiles.default.servers or own) for entry in entries)
