@@ -13,7 +13,6 @@ RUN = Path(__file__).parents[2] / "bench/run.py"
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.alone,
     pytest.mark.skipif(shutil.which("npm") is None, reason="the plain stack needs npm: apt-get install npm"),
     pytest.mark.timeout(400),
 ]

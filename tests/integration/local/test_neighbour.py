@@ -24,7 +24,7 @@ from hubwright.care.watch import read_ledger
 from hubwright.fields import server_key
 from hubwright.machine.process import Process
 
-pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.slowness import SLOWNESS
 from hubwright.fields import server_key
 from hubwright.machine import cgroups, delegate
 
-pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
 M = 2**20
 G = 2**30
@@ -138,6 +138,7 @@ def test_the_form_and_a_link_are_held_to_the_same(hub: Service, ada: Account) ->
     )
 
 
+@pytest.mark.alone
 def test_the_limits_of_a_size_hold(hub: Service, ada: Account) -> None:
     """Memory past it is ended and told, processors are capped within a tenth, processes too; `extra` changes nothing."""
     notebook = hub.start(ada.name, body={"size": "Small"})
@@ -193,6 +194,7 @@ def test_who_was_given_a_share_is_held_to_what_its_owner_may_have(hub: Service, 
         hub.api("DELETE", f"/shares/{ada.name}/", **hers)
 
 
+@pytest.mark.alone
 def test_a_reserve_is_kept_from_a_neighbour_that_wants_everything(hub: Service, ada: Account, bob: Account) -> None:
     """The hog may have 3G by its size, and there are 2G for all: it ends at what nobody has reserved."""
     mine = hub.start(ada.name, body={"size": "Large", "reserve": {"cpu": 1.4, "memory": "1G"}})
@@ -215,6 +217,7 @@ def test_a_reserve_is_kept_from_a_neighbour_that_wants_everything(hub: Service, 
     assert whole(hub, "open").usage().memory <= 1 * G
 
 
+@pytest.mark.alone
 def test_reserved_processors_are_kept_on_a_busy_machine(hub: Service, ada: Account, bob: Account) -> None:
     """Four busy processes against two that reserved 1.4 of 2 processors: these have at least nine tenths of 70 %."""
     if len(os.sched_getaffinity(0)) != 2:
@@ -238,6 +241,7 @@ def test_reserved_processors_are_kept_on_a_busy_machine(hub: Service, ada: Accou
     assert max(shares) >= 0.7 * 0.9, shares
 
 
+@pytest.mark.alone
 def test_all_servers_together_take_no_more_than_the_cap(hub: Service, ada: Account, bob: Account) -> None:
     """Two servers of 3G each, and a cap of 2G."""
     kernels = [hub.start(one.name, body={"size": "Large"}).kernel() for one in (ada, bob)]
