@@ -18,6 +18,7 @@ from hubwright.auth import FAMILY as AUTH
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import is_outside, key_of, listed, ways_of
 from hubwright.care import content, ground
+from hubwright.care.in_engine import elsewhere
 from hubwright.care.people import named as named_people
 from hubwright.care.people import teams
 from hubwright.care.people.plan import roster_of
@@ -25,7 +26,7 @@ from hubwright.care.watch import read_ledger
 from hubwright.config.load import Loaded
 from hubwright.engines import FAMILY as ENGINES
 from hubwright.engines import hosted
-from hubwright.envs import forked, offering
+from hubwright.envs import offering
 from hubwright.errors import ConfigError, HubwrightError, Problem
 from hubwright.fields import Site, format_bytes
 from hubwright.hub.compile import admins, own, policy
@@ -75,17 +76,6 @@ def _sections(loaded: Loaded, site: Site) -> Iterator[Problem]:
     if loaded.hub.people.roster and not site.privileged:
         what = "needs root: without it only one person is served."
         yield Problem(loaded.where("people.roster"), what, "Start the service as root, or leave it out.")
-
-
-def elsewhere(loaded: Loaded, site: Site) -> Iterator[Problem]:
-    """Yield what of the shared environments does not work where the engine runs servers: in containers, in an image."""
-    engine, entries = loaded.hub.engine, loaded.hub.environments
-    for name in entries if hosted(engine) else ():
-        if forked(entries[name]):
-            what = "has no effect in containers: kernels are executed."
-            yield Problem(f"hub.yaml environments.{name}.preload", what, severity="warning")
-    if tried := getattr(ENGINES.of(engine), "check_environments", None):
-        yield from tried(engine, loaded.hub.profiles, site)
 
 
 def _shared_and_shown(loaded: Loaded, site: Site) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hubwright.care.checkup import elsewhere
+from hubwright.care.in_engine import elsewhere
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.cli.showing import size
 from hubwright.cli.telling import tell_error

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.auth.test_auth_kinds import site
 
-from hubwright.care import checkup
+from hubwright.care import in_engine
 from hubwright.config.load import load
 
 
@@ -17,6 +17,6 @@ def test_preloading_is_for_servers_without_containers(tmp_path, engine, told):
     entries = "{science: {kind: uv, packages: [numpy], preload: [numpy]}, plain: {kind: uv, packages: [numpy]}}"
     path.write_text(f"engine: {{kind: {engine}}}\nenvironments: {entries}\n")
     place = replace(site(), config=path, state=tmp_path, run=tmp_path)
-    found = list(checkup.elsewhere(load(path), place))
+    found = list(in_engine.elsewhere(load(path), place))
     assert [problem.where for problem in found] == told
     assert {problem.severity for problem in found} <= {"warning"}
