@@ -8,6 +8,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, ClassVar
 
 import psutil
@@ -34,6 +35,7 @@ class Ours(Stack):
     def __init__(self, users: list[str], *, spawner: dict[str, Any] | None = None, log_to: Path | None = None) -> None:
         super().__init__(users, spawner=spawner, log_to=log_to)
         self.state = self.folder / "state"
+        self.run = Path("/run/hubwright") / instance_of(self.state)
         settings: dict[str, dict[str, Any]] = {
             "hub": {"listen": f"127.0.0.1:{self.port}"},
             "auth": {"kind": "pam", "allow": {"users": users}},
@@ -50,6 +52,12 @@ class Ours(Stack):
 
     def argv(self) -> list[str]:
         return [str(PREFIX / "bin/hubwright"), "up", *self._where()]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        shutil.rmtree(self.run, ignore_errors=True)
 
     def _where(self) -> list[str]:
         return ["--config", str(self.folder / "hub.yaml"), "--state", str(self.state)]
@@ -78,10 +86,9 @@ class Preloaded(Ours):
     def launch(self) -> float:
         """Start the service; wait for the zygote besides, as for a service that has run for a while."""
         seconds = super().launch()
-        run = Path("/run/hubwright") / instance_of(self.state)
         for _ in range(600):
             with suppress(NotRunning):
-                if any(zygote["ready"] for zygote in seen.ask(run / "zygotes.sock", 2)):
+                if any(zygote["ready"] for zygote in seen.ask(self.run / "zygotes.sock", 2)):
                     return seconds
             time.sleep(0.1)
         raise RuntimeError("No zygote was ready in a minute.")
