@@ -24,13 +24,17 @@ class Exporters:
         self.answer = ""
 
     def prepare(self) -> None:
-        """Ask each exporter for its type of file; once, in the fork server."""
+        """Ask each exporter for its type of file; once, in the fork server, when what is installed has been read.
+
+        nbconvert reads what is installed anew for each exporter, and makes each once more for a list of names.
+        """
+        base.entry_points = INSTALLED.entry_points  # type: ignore[assignment, attr-defined]
         self.offered = _offered()
         kinds = {}
-        for name in base.get_export_names():  # type: ignore[no-untyped-call]
+        for name in sorted({name for name, _ in self.offered}):
             try:
                 exporter: Any = base.get_exporter(name)  # type: ignore[no-untyped-call]
-            except ValueError:  # as jupyter_server: not enabled after all
+            except ValueError:  # not enabled
                 continue
             kinds[name] = {"output_mimetype": exporter.output_mimetype}
         self.answer = json.dumps(kinds)
