@@ -21,15 +21,33 @@ _WORDS = (
 )
 _PROGRAM = re.compile(r"pip[0-9.]*")
 _PIP = """#!/bin/sh
-# pip of an environment that people share: it tells what there is, and installs nothing.
+# pip of an environment that people share: who would change it is told what there is, all else is pip's.
+here=${{0%/*}} does='' place='' before=''
 for word in "$@"; do
   case $word in
     -*) ;;
-    install | uninstall) printf '%s\\n' {lines} >&2; exit 1 ;;
-    *) break ;;
+    *) does=$word; break ;;
   esac
 done
-exec "${{0%/*}}/python" -m pip "$@"
+case $does in
+  install) place=${{PIP_TARGET:-$PIP_PREFIX}} ;; # a folder of one's own is not this environment
+  uninstall) ;;
+  *) exec "$here/python" -m pip "$@" ;;
+esac
+for word in "$@"; do
+  case $before in
+    -t | --target | --prefix) place=$word ;;
+  esac
+  case $word in
+    --target=* | --prefix=*) place=${{word#*=}} ;;
+    -h | --help | --dry-run) place=/ ;;
+  esac
+  before=$word
+done
+case $(realpath -m -- "${{place:-$here}}")/ in
+  "$(realpath -m -- "$here/..")"/*) printf '%s\\n' {lines} >&2; exit 1 ;;
+esac
+exec "$here/python" -m pip "$@"
 """
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from hubwright.fields import Site
 _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
 _FILE = "requirements.txt"
+_LOCK = ".lock"
+"""What uv holds while it changes a folder, and leaves there for everybody to write into."""
 _OTHERS = re.compile(r"PYTHON|VIRTUAL_ENV$|CONDA")
 _WHERE = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_PYTHON_INSTALL_DIR"}
 """What authors' programs are told of where packages are; a password in it, too. No other setting of root's."""
@@ -65,9 +68,9 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
         with taking.bench(wanted.folder, wanted.site) as bench, uvs.written([listed.read_text()]) as text:
             run.apart(bench, *words, "--prefix", str(bench / "made"), "--requirements", text)
             taking.take(bench / "made", prefix)
-        (prefix / ".lock").unlink(missing_ok=True)  # uv's
     else:
         run(*words, "--requirements", str(listed))
+    (prefix / _LOCK).unlink(missing_ok=True)
     found = python.ask(interpreter, where)
     tell("Compiling what is Python")
     bytecode.compile_below(interpreter, prefix / f"lib/python{found.minor}/site-packages", wanted.folder, wanted.site)
@@ -132,7 +135,11 @@ class _Uv:
 
     def __call__(self, *words: str) -> str:
         """Run a command of uv to its end; return what it printed."""
-        return uvs.run([uvs.program(), *words], self.env, self.where, self.tell)[0]
+        try:
+            return uvs.run([uvs.program(), *words], self.env, self.where, self.tell)[0]
+        finally:
+            with suppress(FileNotFoundError):
+                Path(self.env["UV_PYTHON_INSTALL_DIR"], _LOCK).chmod(0o600)
 
     def apart(self, bench: Path, *words: str) -> str:
         """As a call, as the account without rights, which keeps all in `bench`: authors' programs run."""
