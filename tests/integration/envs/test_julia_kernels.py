@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -66,3 +67,23 @@ def test_the_project_beside_a_notebook_is_the_active_one_and_stays_as_it_is(note
     assert kernel.run("basename(dirname(Base.active_project()))") == f'"{hers.user}"'
     assert kernel.run("using Greeting; greet(1)") == '"hello, 1"'
     assert hers.ask("GET", "api/contents/Project.toml").json()["content"] == content["content"]
+
+
+def test_what_is_broken_in_ones_own_julia_stops_no_server_and_is_named(running, account):
+    """A project of one's own that cannot be read is none; a startup file is the kernel's end."""
+    person = account()
+    for name, text in (("environments/v1.5/Project.toml", "[deps\nno toml"), ("config/startup.jl", 'error("mine")\n')):
+        path = person.home / ".julia" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    subprocess.run(["chown", "-R", f"{person.uid}:{person.gid}", str(person.home)], check=True)
+    notebook = running.start(person.name)
+    answer = notebook.ask("POST", "api/kernels", {"name": "julia"})
+    assert answer.status_code == 500, answer.text
+    said = answer.json()["message"]
+    assert said.startswith("Julia 1.5 ended while it started. It said: ERROR: ")
+    assert "mine" in said
+    assert "~/.julia/config/startup.jl" in said
+    (person.home / ".julia/config/startup.jl").unlink()
+    assert notebook.kernel("julia").run("6 * 7") == "42"
+    assert notebook.kernel().run("6 * 7") == "42"

@@ -9,21 +9,12 @@ from typing import Any
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
-from hubwright.engines.local import answers, messages, provisioner, sharing, shown
+from hubwright.engines.local import answers, messages, notices, provisioner, sharing, shown
 from hubwright.fields import format_bytes
 from hubwright.machine.cgroups import count_oom_kills
 
 MEMORY_PERIOD = 2.0
 """Seconds between looks at whether the kernel ended a process."""
-NOTICE = "https://hubwright.readthedocs.io/events/notice/v1"
-SCHEMA = {
-    "$id": NOTICE,
-    "version": "1",
-    "title": "A notice for the user",
-    "type": "object",
-    "properties": {"message": {"type": "string"}, "level": {"enum": ["info", "warning", "error"]}},
-    "required": ["message", "level"],
-}
 
 
 def keep_busy_fresh(server: Any) -> None:
@@ -49,7 +40,7 @@ class MemoryWatch:
         count = count_oom_kills(self.file)
         new, self.seen = count - self.seen, max(count, self.seen)
         if new > 0:
-            self.server.event_logger.emit(schema_id=NOTICE, data={"message": self.words(new), "level": "error"})
+            self.server.event_logger.emit(schema_id=notices.NOTICE, data={"message": self.words(new), "level": "error"})
 
     def words(self, count: int) -> str:
         """Return the notice for `count` processes; JupyterLab shows 140 characters of it."""
@@ -70,7 +61,10 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
-    provisioner.configure(server)
+    told = notices.Notices(server)
+    provisioner.configure(server, told.tell)
+    for sentence in getattr(server, "left_out", ()):
+        told.tell(sentence)
     reported = float(os.environ.get("JUPYTERHUB_ACTIVITY_INTERVAL") or 300)
     PeriodicCallback(lambda: keep_busy_fresh(server), reported * 1000 / 3).start()
     answers.install(server.web_app)
@@ -78,10 +72,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
     IOLoop.current().add_callback(sharing.install, server.web_app.settings)
     shown.add(server)
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
-    told = os.environ.get("HUBWRIGHT_MESSAGES")
-    if told or (file and limit):
-        server.event_logger.register_event_schema(SCHEMA)
-    if told:
-        PeriodicCallback(messages.Messages(server, NOTICE).look, messages.EVERY * 1000, jitter=0.2).start()
+    if os.environ.get("HUBWRIGHT_MESSAGES"):
+        PeriodicCallback(messages.Messages(server, notices.NOTICE).look, messages.EVERY * 1000, jitter=0.2).start()
     if file and limit:
         PeriodicCallback(MemoryWatch(server, Path(file), int(limit)).look, MEMORY_PERIOD * 1000).start()

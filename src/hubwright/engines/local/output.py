@@ -50,11 +50,12 @@ def make_outlet(uid: int, gid: int) -> tuple[int, int]:
     return ends
 
 
-def pass_on(outlet: int) -> None:
-    """Print what is in an outlet; what this process's own output has no room for is lost."""
+def pass_on(outlet: int) -> bytes:
+    """Print what is in an outlet, and return it; what this process's own output has no room for is lost."""
     text = os.read(outlet, _PART)
     with suppress(OSError):
         os.write(2, text)
+    return text
 
 
 def append(log: Path, text: bytes, limit: int = LIMIT) -> None:

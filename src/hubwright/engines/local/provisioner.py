@@ -10,6 +10,7 @@ import site
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 from tornado.web import HTTPError
 
-from hubwright.engines.local import agent, launch, output
+from hubwright.engines.local import agent, broken, launch, output
 from hubwright.engines.local.forked import ForkedKernel
 from hubwright.engines.local.zygotes import asking
 from hubwright.machine.process import Process
@@ -25,6 +26,12 @@ from hubwright.machine.process import Process
 _BINDING = 20.0
 """Seconds a kernel has for listening, on a machine where many start at once."""
 _CHANNELS = ("shell", "stdin", "control", "iopub", "hb")
+_WATCHED = 10.0
+"""Seconds that a kernel which is executed is waited for: one that ends meanwhile is told of by who asked for it."""
+_EARLY = 10.0
+"""Seconds in which a kernel that listens is still starting: the user's own files run."""
+_LAST = 8192
+"""Bytes of what kernels print that are kept to say why one has ended."""
 _STARTERS: tuple[list[str], ...] = ([], ["-Xfrozen_modules=off"])
 
 
@@ -44,6 +51,8 @@ class AgentClient:
         self.waiting: dict[int, asyncio.Future[ForkedKernel]] = {}
         self.kernels: dict[int, ForkedKernel] = {}
         self.alive = True
+        self.printed = b""
+        """The last that kernels have printed."""
         self._listening = False
 
     def listen(self) -> int:
@@ -52,7 +61,7 @@ class AgentClient:
             loop = asyncio.get_running_loop()
             loop.add_reader(self.channel, self._read)
             if self.outlet:
-                loop.add_reader(self.outlet[0], output.pass_on, self.outlet[0])
+                loop.add_reader(self.outlet[0], self._pass_on, self.outlet[0])
             self._listening = True
         return self.outlet[1] if self.outlet else 1
 
@@ -72,6 +81,9 @@ class AgentClient:
             return None
         finally:
             self.waiting.pop(number, None)
+
+    def _pass_on(self, outlet: int) -> None:
+        self.printed = (self.printed + output.pass_on(outlet))[-_LAST:]
 
     def _read(self) -> None:
         try:
@@ -106,6 +118,9 @@ class AgentClient:
 
 
 _client: AgentClient | None = None
+_tell: Callable[[str], None] | None = None
+_begun: dict[str, bool] = {}
+"""Kernels that have been started once, and whether it was told that one ended while it started."""
 
 
 def connect(channel: socket.socket, outlet: tuple[int, int] | None = None) -> None:
@@ -119,28 +134,83 @@ def prepare() -> None:
     KernelProvisionerFactory.instance()
 
 
-def configure(server: Any) -> None:
-    """Give what was found before the fork the settings of a server, and of its user."""
+def configure(server: Any, tell: Callable[[str], None]) -> None:
+    """Give what was found before the fork the settings of a server, and of its user.
+
+    Args:
+        server: the application.
+        tell: shows the user a sentence, when a kernel has ended while it started.
+    """
+    global _tell
+    _tell = tell
     KernelProvisionerFactory.instance(parent=server).update_config(server.config)
 
 
 class ForkProvisioner(LocalProvisioner):
     """Starts kernels of the server's own environment by a fork, all others as LocalProvisioner does."""
 
+    _leaving = False
+    _watching: asyncio.Task[None] | None = None
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start a kernel; same contract as LocalProvisioner.launch_kernel. HTTPError says why one is broken."""
         if reason := self.kernel_spec.metadata.get("hubwright_broken"):
             raise HTTPError(500, f"This kernel cannot start: {reason}.")
         printed = _client.listen() if _client else 1
+        if _client:
+            _client.printed = b""
         if kernel := await self._fork(cmd, kwargs, printed):
             self.process: Any = kernel
             self.pid = self.pgid = kernel.pid
-            await _bound(kernel, self.connection_info)
-            return self.connection_info
-        info = await super().launch_kernel(cmd, **{"stdout": printed, "stderr": printed, **kwargs})
-        if self.pid:
-            _expose_to_oom(self.pid)
+            info = self.connection_info
+            await _bound(kernel, info, _BINDING)
+        else:
+            info = await super().launch_kernel(cmd, **{"stdout": printed, "stderr": printed, **kwargs})
+            if self.pid:
+                _expose_to_oom(self.pid)
+            await _bound(self.process, info, _WATCHED)
+        folder = Path(kwargs.get("cwd") or Path.cwd())
+        if self.process.poll() is not None and self.kernel_id not in _begun:
+            raise HTTPError(500, await self._why(folder))
+        _begun.setdefault(self.kernel_id, False)
+        self._leaving = False
+        self._watching = asyncio.create_task(self._watch(self.process, folder))
         return info
+
+    async def _watch(self, process: Any, folder: Path) -> None:
+        """Tell the user of a kernel that ends while his own files run in it; once, as it is started again."""
+        begin = time.monotonic()
+        while process.poll() is None and self._starts() and time.monotonic() - begin < _EARLY:  # noqa: ASYNC110
+            await asyncio.sleep(0.25)
+        told = self._leaving or not self._starts() or _begun.get(self.kernel_id, True)
+        if _tell and process.poll() is not None and not told:
+            _begun[self.kernel_id] = True
+            _tell(await self._why(folder))
+
+    def _starts(self) -> bool:
+        """Whether the kernel has not said anything yet: what ends it later is no matter of its start."""
+        return getattr(self.parent, "execution_state", "starting") in ("starting", "restarting")
+
+    async def _why(self, folder: Path) -> str:
+        await asyncio.sleep(0.05)  # its last words come through the loop
+        said = _client.printed.decode(errors="replace") if _client else ""
+        return broken.words(self.kernel_spec, said, Path.home(), folder)
+
+    async def shutdown_requested(self, restart: bool = False) -> None:
+        """Take its end as wanted from now on."""
+        self._leaving = True
+        await super().shutdown_requested(restart=restart)
+
+    async def kill(self, restart: bool = False) -> None:
+        """End it; same contract as LocalProvisioner.kill. One that has ended by itself is killed, too."""
+        self._leaving = self._leaving or (self.process is not None and self.process.poll() is None)
+        await super().kill(restart=restart)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Forget it; same contract as LocalProvisioner.cleanup."""
+        if not restart:
+            _begun.pop(self.kernel_id, None)
+        await super().cleanup(restart=restart)
 
     async def _fork(self, cmd: list[str], words: dict[str, Any], printed: int) -> ForkedKernel | None:
         """Return a forked kernel, of this environment or a shared one; None when it is to be executed."""
@@ -169,18 +239,20 @@ def forkable(cmd: list[str], env: dict[str, str], spec: Path) -> str:
     return cmd[-1]
 
 
-async def _bound(kernel: ForkedKernel, info: KernelConnectionInfo) -> None:
-    """Wait until the kernel listens, which takes some 50 ms; not for one that has ended.
+async def _bound(kernel: Any, info: KernelConnectionInfo, patience: float) -> None:
+    """Wait until the kernel listens, which takes a forked one some 50 ms; not for one that has ended.
 
     A socket that is connected earlier tries again after 100 ms. When the output's is later than the others, the
     first answer's status is lost, and jupyter_server asks again only after half a second.
     """
+    if info.get("transport") != "ipc":
+        return
     channels = [f"{info['ip']}-{info[f'{name}_port']}" for name in _CHANNELS]
     begin = time.monotonic()
-    while (waited := time.monotonic() - begin) < _BINDING and kernel.poll() is None:
+    while (waited := time.monotonic() - begin) < patience and kernel.poll() is None:
         if all(os.path.exists(path) for path in channels):  # noqa: PTH110, ASYNC240 (on tmpfs, dozens of times)
             return
-        await asyncio.sleep(max(0.002, waited / 10))
+        await asyncio.sleep(min(max(0.002, waited / 10), 0.05))
 
 
 def _trusted(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pwd
 import shutil
 import socket
@@ -10,9 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.paths import jupyter_config_dir
 from jupyter_server.serverapp import ServerApp
 from jupyterlab.commands import get_app_dir
-from traitlets import Bool
+from traitlets import Bool, Unicode
 
 from hubwright.engines.local import preload, settings, sharing
 from hubwright.engines.local.singleuser import SingleUser
@@ -39,6 +41,23 @@ ARGUMENTS = (
 """What every server is told: kernels on Unix sockets, forked where they can be; terminals end before the server;
 
 nobody outside is asked for news or for newer versions, which a user could not install."""
+_UNREAD = "Exception while loading config file %s"
+"""What traitlets logs; a test pins it."""
+
+
+class _Catcher(logging.Handler):
+    """Notes which files of settings traitlets could not read; it goes on without them, and only logs it."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._found = found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note it as a sentence."""
+        if record.msg == _UNREAD and isinstance(record.args, tuple) and record.exc_info:
+            self._found.append(
+                f"{record.args[0]} was left out: {type(record.exc_info[1]).__name__}: {record.exc_info[1]}."
+            )
 
 
 class HandedServerApp(ServerApp):
@@ -50,7 +69,31 @@ class HandedServerApp(ServerApp):
 
     handed: socket.socket
     ready: socket.socket
+    left_out: list[str]
+    """Sentences about the user's own settings."""
     no_browser_open_file = Bool(True)  # a page for a browser on this machine: it would be written for nobody
+    without_own_settings = Unicode(config=True, help="Why the user's own settings are not read; empty to read them.")
+
+    @property
+    def config_file_paths(self) -> list[str]:
+        """Return where settings are read, for the extensions too."""
+        paths: list[str] = super().config_file_paths
+        own = {jupyter_config_dir(), self.config_dir} if self.without_own_settings else set()
+        return [path for path in paths if path not in own]
+
+    def load_config_file(self, suppress_errors: bool = True) -> None:
+        """Read the settings; what of the user's own cannot be read is left out, and noted in `left_out`."""
+        self.left_out = []
+        if self.without_own_settings:
+            what = f"The server did not start with your own settings in {jupyter_config_dir()}, and runs without them"
+            self.left_out.append(f"{what}: {self.without_own_settings}.")
+        catcher = _Catcher(self.left_out)
+        log = logging.getLogger(self.log.name)
+        log.addHandler(catcher)
+        try:
+            super().load_config_file(suppress_errors=suppress_errors)
+        finally:
+            log.removeHandler(catcher)
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
         """Take the settings of a command line."""

@@ -21,6 +21,8 @@ from hubwright.profiles.grants import Grant, NotGranted
 
 _ANSWER = 15.0
 """Seconds the fork server has to answer."""
+_REASON = 200
+"""Characters of a log that are told as the reason of an end."""
 _AGAIN = 1.0
 """Seconds until a fork server that went away is asked again about a server's end."""
 
@@ -99,12 +101,13 @@ class ForkSpawner(GrantingMixin):
     async def start_granted(self, grant: Grant) -> str:
         """Start the server; return its address once it answers requests.
 
+        What is the user's own may keep it from starting: then it is started once more without his settings.
+
         Raises:
             NotGranted: servers without a reserve use the memory that is to be reserved, or a server that the hub
                 does not know has the GPU.
             SpawnException: with the reason in words, for the user's page and for the API.
         """
-        site = self.site
         size = f" with up to {format_bytes(grant.memory)} of memory" if grant.memory else ""
         self.tell(30, f"Starting your server{size}.")
         request = {
@@ -115,9 +118,26 @@ class ForkSpawner(GrantingMixin):
             "limits": limits_of(grant),
             "gpus": list(grant.gpus),
         }
+        if not await self._launch(request):
+            why = await self._last_words()
+            self.tell(60, "It ended while it started. Starting it without your own settings of Jupyter.")
+            reason = (why.strip().splitlines() or ["it ended without a word"])[-1][-_REASON:].rstrip(".")
+            request["args"] = [*request["args"], f"--HandedServerApp.without_own_settings={reason}"]
+            if not await self._launch(request):
+                words = f"The server ended while it started. Its log ends:\n{await self._last_words()}"
+                raise SpawnException(words, reason="ended", status_code=500)
+        return self.address
+
+    async def _launch(self, request: dict[str, Any]) -> bool:
+        """Start the server, in place of what an earlier start has left; return whether it answers, or has ended.
+
+        Raises:
+            NotGranted: as `start_granted`.
+            SpawnException: it is refused, or the fork server is not there.
+        """
         await self._ask({"op": "stop", "key": self.key, "grace": self.stop_grace}, self.stop_grace + _ANSWER)
         try:
-            async with async_wire.connect(site.start_socket, patience=self.own_timeout / 2) as connection:
+            async with async_wire.connect(self.site.start_socket, patience=self.own_timeout / 2) as connection:
                 connection.send(request)
                 answer = await connection.receive(_ANSWER)
                 if not answer.get("ok"):
@@ -128,15 +148,13 @@ class ForkSpawner(GrantingMixin):
                     raise SpawnException(words, reason="refused", status_code=403)
                 self.process = Process(answer["pid"], answer["started"])
                 self.tell(60, "Waiting for it to answer.")
-                ready = await connection.receive(self.own_timeout)
+                return bool((await connection.receive(self.own_timeout)).get("ready"))
         except NotRunning as error:
             words = f"The fork server {error.problem.what}. Please try again in a moment."
             raise SpawnException(words, reason="unavailable", status_code=503) from error
-        if not ready.get("ready"):
-            log = await self._ask({"op": "log", "key": self.key}, _ANSWER) or {}
-            words = f"The server ended while it started. Its log ends:\n{log.get('text', '')}"
-            raise SpawnException(words, reason="ended", status_code=500)
-        return self.address
+
+    async def _last_words(self) -> str:
+        return str((await self._ask({"op": "log", "key": self.key}, _ANSWER) or {}).get("text", ""))
 
     async def stop(self, now: bool = False) -> None:
         """Stop the server and everything it started; returns when all is gone."""
