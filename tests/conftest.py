@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import laid_out
 from tests.running import port
 from tests.slowness import SLOWNESS
 
@@ -45,6 +46,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _laid_out() -> Iterator[None]:
+    with laid_out.keeping():
+        yield
 
 
 @pytest.fixture

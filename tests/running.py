@@ -22,6 +22,7 @@ from urllib.parse import quote
 import httpx
 import websocket
 
+from tests import laid_out
 from tests.slowness import SLOWNESS
 
 PREFIX = Path(sys.prefix)
@@ -106,6 +107,9 @@ class Service:
 
     def up(self, *words: str, wait: float = 60) -> Service:
         (self.folder / "hub.yaml").write_text(self.yaml)
+        usual = self.account is None and self.state == self.folder / "state"
+        if usual:
+            laid_out.give(self.state)
         out = (self.folder / "up.log").open("ab")
         before = self.output().count(_IS_UP)
         self.process = subprocess.Popen(
@@ -123,6 +127,8 @@ class Service:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise Died(f"hubwright up did not come up:\n{self.output()}\n{self.logs()}")
             time.sleep(0.05)
+        if usual:
+            laid_out.keep(self.state)
         return self
 
     def answers(self) -> bool:
