@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Person
 from tests.conftest import Account, wait_until
 from tests.integration.auth.hub import Browser
-from tests.running import Service
+from tests.running import PLAIN, Service
 from tests.slowness import SLOWNESS
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(300)]
@@ -165,7 +165,7 @@ def test_only_its_teacher_sees_and_does_something_for_a_class(school: School) ->
     assert school.hub.api("DELETE", f"/users/{student}", headers=headers).status_code in (403, 404)
     own = {school.teacher.name, *(one.name for one in school.biology)}
     assert {one["name"] for one in school.hub.api("GET", "/users", headers=headers).json()} <= own
-    answer = httpx.get(f"{school.hub.url}/user/{student}/api/contents", headers=headers, timeout=30)
+    answer = httpx.get(f"{school.hub.url}/user/{student}/api/contents", headers=headers, timeout=30, **PLAIN)
     assert answer.status_code == 403
 
 

@@ -15,7 +15,7 @@ import pytest
 from bench.chromium import Tab
 from tests.browser.conftest import PICTURES
 from tests.conftest import Account
-from tests.running import Service
+from tests.running import PLAIN, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
 """Alone: on a busy machine a start takes so long that the page which tells of it opens first."""
@@ -150,7 +150,7 @@ def test_a_start_from_the_form_that_fails_says_why(hub: Service, chooser: Accoun
 
 def test_it_is_the_server_s_page_but_for_the_token(hub: Service, account: Callable[..., Account]) -> None:
     someone = account()
-    with httpx.Client(base_url=hub.url, follow_redirects=True, trust_env=False) as browser:
+    with httpx.Client(base_url=hub.url, follow_redirects=True, trust_env=False, **PLAIN) as browser:
         _log_in(browser, someone)
         before = _page(browser.get(f"/user/{someone.name}/lab", headers=_AHEAD))
         hub.start(someone.name)
@@ -162,7 +162,7 @@ def test_it_is_the_server_s_page_but_for_the_token(hub: Service, account: Callab
 
 def test_it_is_for_its_user_only(hub: Service, account: Callable[..., Account]) -> None:
     someone, other = account(), account()
-    with httpx.Client(base_url=hub.url, trust_env=False) as browser:
+    with httpx.Client(base_url=hub.url, trust_env=False, **PLAIN) as browser:
         path = f"/user/{someone.name}/lab"
         assert browser.get(path, headers=_AHEAD).status_code == 302, "who is not logged in is told nothing"
         _log_in(browser, other)
@@ -172,7 +172,7 @@ def test_it_is_for_its_user_only(hub: Service, account: Callable[..., Account]) 
         assert browser.get(mine).status_code == 302, "and only for a page that is not shown yet"
         cookie = browser.cookies.get("hubwright-ahead")
         forged = httpx.Cookies({"hubwright-ahead": cookie.replace("2|", "2|", 1)})
-        with httpx.Client(base_url=hub.url, trust_env=False, cookies=forged) as thief:
+        with httpx.Client(base_url=hub.url, trust_env=False, cookies=forged, **PLAIN) as thief:
             assert thief.get(path, headers=_AHEAD).status_code == 302
 
 

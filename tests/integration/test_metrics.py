@@ -121,17 +121,17 @@ def test_nobody_sees_another_ones(measured: Measured) -> None:
 
 def test_nothing_is_told_without_a_login(measured: Measured) -> None:
     for path in ("usage", "usage?all=1", f"usage?user={measured.first}", "prometheus"):
-        answer = httpx.get(f"{measured.service.url}/hub/api/hubwright/{path}", timeout=30)
+        answer = httpx.get(f"{measured.service.url}/hub/api/hubwright/{path}", timeout=30, **PLAIN)
         assert answer.status_code in (401, 403), path
         assert measured.first not in answer.text.replace(f"user={measured.first}", "")
     wrong = {"Authorization": "token 0123456789abcdef"}
-    assert httpx.get(f"{measured.service.url}/hub/api/hubwright/usage", headers=wrong).status_code == 403
+    assert httpx.get(f"{measured.service.url}/hub/api/hubwright/usage", headers=wrong, **PLAIN).status_code == 403
 
 
 def test_a_notebooks_own_token_sees_nothing(measured: Measured) -> None:
     code = "import os, json; print(json.dumps(os.environ['JUPYTERHUB_API_TOKEN']))"
     token = {"Authorization": f"token {measured.kernel.value(code)}"}
-    answer = httpx.get(f"{measured.service.url}/hub/api/hubwright/usage", headers=token)
+    answer = httpx.get(f"{measured.service.url}/hub/api/hubwright/usage", headers=token, **PLAIN)
     assert answer.status_code == 403
 
 
@@ -166,10 +166,10 @@ def test_the_disk_of_homes_is_counted(measured: Measured) -> None:
 def test_prometheus_is_behind_its_own_scope(measured: Measured) -> None:
     url = f"{measured.service.url}/hub/api/hubwright/prometheus"
     user = {"Authorization": f"token {measured.service.token(measured.second)}"}
-    assert httpx.get(url, headers=user).status_code == 403
+    assert httpx.get(url, headers=user, **PLAIN).status_code == 403
     token = measured.service.cli("metrics", "token", measured.admin).stdout.strip()
     only = {"Authorization": f"token {token}"}
-    answer = httpx.get(url, headers=only, timeout=30)
+    answer = httpx.get(url, headers=only, timeout=30, **PLAIN)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
@@ -181,7 +181,9 @@ def test_prometheus_is_behind_its_own_scope(measured: Measured) -> None:
         if sample.labels["user"] == measured.first
     ]
     assert spent == pytest.approx(measured.truth(measured.first).cpu, rel=0.15)
-    assert httpx.get(f"{measured.service.url}/hub/api/users", headers=only).status_code == 403, "it gives nothing else"
+    assert httpx.get(f"{measured.service.url}/hub/api/users", headers=only, **PLAIN).status_code == 403, (
+        "it gives nothing else"
+    )
 
 
 def test_the_socket_is_the_hubs_alone(measured: Measured) -> None:
@@ -326,7 +328,7 @@ def test_without_root_processes_are_counted(without_root: Service) -> None:
     token = {"Authorization": f"token {without_root.token(user)}"}
 
     def server() -> dict[str, Any]:
-        answer = httpx.get(f"{without_root.url}/hub/api/hubwright/usage", headers=token, timeout=30)
+        answer = httpx.get(f"{without_root.url}/hub/api/hubwright/usage", headers=token, timeout=30, **PLAIN)
         found = answer.json().get("servers") or [{"memory": 0}]
         return dict(found[0])
 
@@ -350,6 +352,6 @@ def test_metrics_that_are_off_are_told_as_such(
     running.add_user(user)
     assert "metrics" not in running.cli("status", check=False).stdout
     token = {"Authorization": f"token {running.token(user)}"}
-    answer = httpx.get(f"{running.url}/hub/api/hubwright/usage", headers=token, timeout=30)
+    answer = httpx.get(f"{running.url}/hub/api/hubwright/usage", headers=token, timeout=30, **PLAIN)
     assert answer.status_code == 503
     assert "metrics.enabled" in answer.json()["message"]

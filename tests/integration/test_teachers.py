@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.conftest import Account, wait_until
-from tests.running import Service
+from tests.running import PLAIN, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -112,7 +112,9 @@ def test_a_teachers_token_starts_the_servers_of_his_class_only(school: School) -
         assert answer.status_code in (403, 404), f"{method} {path}"
     assert not school.runs(school.eve)
     headers = {"Authorization": f"token {token}"}
-    assert httpx.get(f"{hub.url}/user/{school.ada}/api/contents", headers=headers, timeout=30).status_code == 403
+    assert (
+        httpx.get(f"{hub.url}/user/{school.ada}/api/contents", headers=headers, timeout=30, **PLAIN).status_code == 403
+    )
     for method, path in (
         ("POST", f"/users/{school.ada}/tokens"),
         ("GET", f"/users/{school.ada}/tokens"),

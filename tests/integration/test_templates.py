@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Account
 from tests.integration.auth.hub import Browser
 from tests.integration.conftest import PAM
-from tests.running import Service
+from tests.running import PLAIN, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
@@ -39,7 +39,7 @@ def running(service: Callable[..., Service]) -> Service:
 
 
 def test_the_login_page_of_the_documentation_is_served(running: Service) -> None:
-    page = httpx.get(f"{running.url}/hub/login", timeout=30).text
+    page = httpx.get(f"{running.url}/hub/login", timeout=30, **PLAIN).text
     assert "Your account is that of the computer pool." in page
     assert 'name="password"' in page, "with the form"
     assert "pages.css" in page, "and our style"

@@ -59,4 +59,4 @@ class OpenIDProvider:
 
     def change(self, number: int, **changes: object) -> None:
         """Change what the provider knows of a person; `gone=True` closes the account."""
-        httpx.post(f"{self.issuer}/test/change", json={"id": number, **changes}).raise_for_status()
+        httpx.post(f"{self.issuer}/test/change", json={"id": number, **changes}, **PLAIN).raise_for_status()

@@ -11,6 +11,7 @@ import time
 import httpx
 import pytest
 from tests.integration.content.conftest import tree, write
+from tests.running import PLAIN
 
 from hubwright.machine import wire
 
@@ -117,7 +118,7 @@ def test_nobody_reaches_what_is_not_his(world, notebook):
 
     def ask(user, body):
         headers = {"Authorization": f"token {made.token(user.name)}"}
-        return httpx.post(f"{url}/restore", json=body, headers=headers, timeout=30)
+        return httpx.post(f"{url}/restore", json=body, headers=headers, timeout=30, **PLAIN)
 
     made.add_user(bob.name)
     answer = ask(bob, {"content": "secret-lab", "paths": [""]})
@@ -126,10 +127,10 @@ def test_nobody_reaches_what_is_not_his(world, notebook):
         assert ask(bob, {"content": "course", "paths": [path]}).status_code == 400
     assert ask(bob, {"content": "course", "paths": []}).status_code == 400
     assert ask(bob, {"content": "course", "paths": "x"}).status_code == 400
-    assert httpx.get(url, timeout=30).status_code == 403
-    assert httpx.get(url, headers=made.admin(), timeout=30).status_code == 403, "a service has no home"
+    assert httpx.get(url, timeout=30, **PLAIN).status_code == 403
+    assert httpx.get(url, headers=made.admin(), timeout=30, **PLAIN).status_code == 403, "a service has no home"
     narrow = made.api("POST", f"/users/{bob.name}/tokens", {"scopes": ["read:users!user"]}).json()["token"]
-    refused = httpx.get(url, headers={"Authorization": f"token {narrow}"}, timeout=30)
+    refused = httpx.get(url, headers={"Authorization": f"token {narrow}"}, timeout=30, **PLAIN)
     assert refused.status_code == 403 and "not for servers" in refused.json()["message"]
     # the originals themselves, and the helper's socket
     as_bob = {"user": bob.uid, "group": bob.gid, "extra_groups": []}
@@ -175,7 +176,7 @@ def test_a_push_reaches_somebody_at_work_and_a_link_opens_the_notebook(world, no
     assert answer.json()["content"] == "new text"
     link = made.cli("content", "link", "course", "week-5/lesson.ipynb").stdout.strip()
     assert link == f"{made.url}/hub/user-redirect/lab/tree/course/week-5/lesson.ipynb"
-    with httpx.Client(timeout=60, follow_redirects=True) as browser:
+    with httpx.Client(timeout=60, follow_redirects=True, **PLAIN) as browser:
         page = browser.get(link)
         xsrf = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
         assert page.url.path == "/hub/login" and xsrf

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from tests.asking import ask_start
 from tests.conftest import Account, measured, wait_until
-from tests.running import Notebook, Service
+from tests.running import PLAIN, Notebook, Service
 from tests.slowness import SLOWNESS
 
 from hubwright.fields import server_key
@@ -109,13 +109,14 @@ def test_a_request_that_makes_no_sense_starts_nothing(hub: Service, ada: Account
         content='{"cpu": NaN, "memory": Infinity}',
         headers={**hub.admin(), "Content-Type": "application/json"},
         timeout=60,
+        **PLAIN,
     )
     assert nan.status_code == 400
     assert hub.listed() == []
 
 
 def test_the_form_and_a_link_are_held_to_the_same(hub: Service, ada: Account) -> None:
-    with httpx.Client(base_url=hub.url, timeout=60) as client:
+    with httpx.Client(base_url=hub.url, timeout=60, **PLAIN) as client:
         client.get("/hub/login")
         secrets = {"username": ada.name, "password": ada.password, "_xsrf": client.cookies["_xsrf"]}
         assert client.post("/hub/login", data=secrets).status_code == 302
@@ -343,7 +344,7 @@ def test_the_offer_says_what_can_start_now(hub: Service, ada: Account, bob: Acco
     assert found["available"]["memory"] > 0
     assert hub.api("GET", f"/hubwright/offer?user={bob.name}", **own).status_code == 403
     assert hub.api("GET", "/hubwright/offer?user=nobody-there").status_code == 404
-    assert httpx.get(f"{hub.url}/hub/api/hubwright/offer", timeout=30).status_code == 403
+    assert httpx.get(f"{hub.url}/hub/api/hubwright/offer", timeout=30, **PLAIN).status_code == 403
 
 
 def test_a_unix_group_gives_its_sizes(service: Callable[..., Service], module_account: Callable[..., Account]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.conftest import Account, wait_until
-from tests.running import Kernel, Notebook, Service
+from tests.running import PLAIN, Kernel, Notebook, Service
 
 from hubwright.fields import server_key
 from hubwright.machine.process import Process
@@ -337,7 +337,7 @@ def test_the_account_helper_is_killed_while_it_checks_a_password(running: Servic
     """The person is told to try again, and then it works."""
 
     def log_in(password: str) -> httpx.Response:
-        with httpx.Client(base_url=running.url, timeout=60) as browser:
+        with httpx.Client(base_url=running.url, timeout=60, **PLAIN) as browser:
             page = browser.get("/hub/login").text
             xsrf = re.search(r'name="_xsrf" value="([^"]+)"', page)
             assert xsrf

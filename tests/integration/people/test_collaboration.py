@@ -14,7 +14,7 @@ import websocket
 from tests.collaborating import Group, group_of
 from tests.conftest import Account, wait_until
 from tests.integration.people.test_apply import as_user
-from tests.running import Kernel, Notebook, Service
+from tests.running import PLAIN, Kernel, Notebook, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -136,7 +136,7 @@ def test_its_own_token_lets_nobody_in(group: Group, notebook: Notebook, people: 
 def test_nobody_logs_in_as_the_group(group: Group) -> None:
     import httpx
 
-    with httpx.Client(base_url=group.service.url, follow_redirects=True) as client:
+    with httpx.Client(base_url=group.service.url, follow_redirects=True, **PLAIN) as client:
         client.get("/hub/login")
         form = {"username": group.team, "password": "", "_xsrf": client.cookies["_xsrf"]}
         for password in ("", "x", "!"):
