@@ -152,6 +152,7 @@ def test_the_metrics_are_what_the_kernel_counts(
     found = told()
     assert (found["memory_limit"], found["cpu_limit"]) == (3 * 2**30, 2.0)
     assert (found["memory_reserve"], found["cpu_reserve"]) == (1200 * M, 1.4)
+    assert mine.ask("POST", f"api/kernels/{kernel.id}/interrupt").status_code == 204
     list(kernel.until_idle(number))
 
 
