@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 from pydantic import AfterValidator, Field
 
 from hubwright.auth import outside_kind
@@ -101,14 +100,21 @@ def expected(config: OAuthSection, way: str, login: str, domain: str, rule: Rule
 
 
 def discover(issuer: str, ca: str | None) -> dict[str, Any]:
-    """Return what a provider says of itself; raises httpx.HTTPError or ValueError."""
+    """Return what a provider says of itself; raises OSError or ValueError."""
+    import httpx  # not before somebody is asked: it takes a quarter of a command's time to begin
+
     address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
-    found: dict[str, Any] = httpx.get(address, timeout=10, verify=_trust(ca)).raise_for_status().json()
+    try:
+        found: dict[str, Any] = httpx.get(address, timeout=10, verify=_trust(ca)).raise_for_status().json()
+    except httpx.HTTPError as error:
+        raise OSError(str(error)) from error
     return found
 
 
 def probe(config: OAuthSection, site: Site, authorize: str, ca: str | None, way: str) -> Iterator[Problem]:
     """Yield what a provider's login page says of this hub: unknown client, another callback address."""
+    import httpx
+
     query = {
         "client_id": config.client_id,
         "redirect_uri": callback(site, way),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
-
 from hubwright.auth import oauth_section, outside_kind
 from hubwright.auth.google.config import Config
 from hubwright.auth.outside_kind import Seen
@@ -51,7 +49,7 @@ def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
     """Yield what is wrong when Google is asked for its login page."""
     try:
         found = oauth_section.discover(ISSUER, None)
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         yield Problem("hub.yaml auth.kind", f"{ISSUER} cannot be reached: {error}.")
         return
     yield from oauth_section.probe(config, site, found["authorization_endpoint"], None, way)

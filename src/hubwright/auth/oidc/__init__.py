@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from hubwright.auth import oauth_section, outside_kind
 from hubwright.auth.oidc.config import Config
 from hubwright.auth.outside_kind import Seen
@@ -51,7 +49,7 @@ def probe(config: Config, site: Site, way: str = "") -> Iterator[Problem]:
     try:
         found = oauth_section.discover(config.issuer, config.ca)
         check_metadata(found, config.issuer)
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         yield Problem("hub.yaml auth.issuer", f"does not answer as a provider does: {error}.", "Is the address right?")
         return
     yield from oauth_section.probe(config, site, found["authorization_endpoint"], config.ca, way)
