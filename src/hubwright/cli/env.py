@@ -22,6 +22,7 @@ from hubwright.config import edit
 from hubwright.config.load import Loaded, load
 from hubwright.envs import building, cleaning, is_built, offering, together
 from hubwright.envs.access import groups_of
+from hubwright.envs.steps import Steps
 from hubwright.envs.versions import Version
 from hubwright.errors import HubwrightError, Refused, perhaps, printable
 from hubwright.fields import Site
@@ -194,8 +195,7 @@ def lock(name: NameArgument, config: ConfigOption = None, state: StateOption = N
     loaded, site = resolve(config, state)
     _is_ours(site)
     terminal = Terminal()
-    path = building.write_lock(name, _entry(loaded, name), site, terminal.wait)
-    terminal.wait("")
+    path = _lock_one(name, _entry(loaded, name), site, terminal)
     terminal.say(f"{path} holds {name}.")
 
 
@@ -293,15 +293,23 @@ def _change(loaded: Loaded, site: Site, name: str, change: Callable[[str], str])
         terminal = Terminal()
         entry = _entry(changed, name)
         if building.lock_file(name, site).exists():
-            building.write_lock(name, entry, site, terminal.wait)
+            _lock_one(name, entry, site, terminal)
         _build_one(name, entry, site, terminal)
     _offer(changed, site)
 
 
 def _build_one(name: str, entry: KindConfig, site: Site, terminal: Terminal) -> None:
-    version = building.build(name, entry, site, lambda step: terminal.wait(f"{name}: {step}"))
+    with Steps(terminal.wait) as steps:
+        version = building.build(name, entry, site, steps.of(name))
     terminal.wait("")
     _tell_built(name, version, terminal)
+
+
+def _lock_one(name: str, entry: KindConfig, site: Site, terminal: Terminal) -> Path:
+    with Steps(terminal.wait) as steps:
+        path = building.write_lock(name, entry, site, steps.of(name))
+    terminal.wait("")
+    return path
 
 
 def _offer(loaded: Loaded, site: Site) -> None:

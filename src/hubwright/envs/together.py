@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 
 from hubwright.envs import building
+from hubwright.envs.steps import Steps
 from hubwright.envs.versions import Version
 from hubwright.errors import HubwrightError
 from hubwright.fields import Site
@@ -23,21 +24,18 @@ def build_all(
 
     Whoever is interrupted meanwhile need not wait: the threads end with the program, and what they run ends with them.
     """
-    telling = threading.Lock()
     todo: SimpleQueue[tuple[str, KindConfig]] = SimpleQueue()
     done: SimpleQueue[tuple[str, Version | Exception]] = SimpleQueue()
     for item in wanted.items():
         todo.put(item)
 
     def build(name: str, config: KindConfig) -> Version | Exception:
-        def step(words: str) -> None:
-            with telling:
-                tell(f"{name}: {words}")
-
         try:
-            return building.build(name, config, site, step)
+            return building.build(name, config, site, steps.of(name))
         except Exception as error:  # told, or raised again, by whoever waits
             return error
+        finally:
+            steps.end(name)
 
     def work() -> None:
         while True:
@@ -47,7 +45,7 @@ def build_all(
                 return
             done.put((name, build(name, config)))
 
-    with building.readable():
+    with building.readable(), Steps(tell) as steps:
         for _ in range(min(AT_ONCE, len(wanted))):
             threading.Thread(target=work, daemon=True).start()
         for _ in wanted:

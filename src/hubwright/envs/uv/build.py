@@ -18,6 +18,7 @@ from hubwright.fields import Site
 _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
 _FILE = "requirements.txt"
+_LOOKING = "Looking for packages that fit together"
 _LOCK = ".lock"
 """What uv holds while it changes a folder, and leaves there for everybody to write into."""
 _OTHERS = re.compile(r"PYTHON|VIRTUAL_ENV$|CONDA")
@@ -55,6 +56,7 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     prefix = wanted.folder / "prefix"
     where = f"environments.{wanted.name}"
     run = _Uv(config, wanted.site, wanted.cache, where, tell)
+    tell(_LOOKING)
     run("venv", *_python(config), "--prompt", wanted.name, str(prefix))
     listed = wanted.folder / _FILE
     listed.touch(mode=0o600)  # it may hold the password of an index
@@ -86,6 +88,7 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
 def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
     """Return every package with version and hash, for this kind of machine."""
     run = _Uv(config, site, cache, "packages", tell)
+    tell(_LOOKING)
     with tempfile.TemporaryDirectory() as folder:
         words = ["pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", *run.flags]
         if config.from_source:
