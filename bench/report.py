@@ -120,6 +120,7 @@ def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
     parts.append(
         "## Again\n\nAs root, with Chromium and npm, on a quiet machine:\n\n"
         "    python bench/run.py all\n    PYTHONPATH=. python bench/julia.py\n"
+        "    PYTHONPATH=. python bench/rollback.py\n"
         "    python bench/run.py torch  # where PyTorch is installed beside Hubwright\n    python bench/report.py"
     )
     return "\n\n".join(parts) + "\n"
@@ -286,6 +287,12 @@ def _julia(rows: list[dict[str, str]]) -> list[Line]:
     return lines
 
 
+def _rollback(rows: list[dict[str, str]]) -> list[Line]:
+    remark = "the whole command, its own start included; of the kind that takes longest"
+    slowest = max(float(row["command [s]"]) for row in rows)
+    return [Line("`hubwright env rollback`", "s", None, slowest, under=1, remark=remark)]
+
+
 _LINES = {
     "one": _one,
     "many": _many,
@@ -297,6 +304,7 @@ _LINES = {
     "browser": _browser,
     "proxy": _proxy,
     "julia": _julia,
+    "rollback": _rollback,
 }
 _HOW = {
     "one": "over the real API: POST the start, wait for its 201 (or the progress stream, after 10 s), POST a notebook "
@@ -320,6 +328,8 @@ _HOW = {
     "proxy": "Caddy with Hubwright's routing table and configurable-http-proxy, 1,000 routes; CPU is the proxy's own.",
     "julia": "two environments of the same packages, one with `sysimage` and `warm_up`, started in turns with an empty "
     "home; the medians. The packages are those of the tests: one that needs another, with 300 methods to compile.",
+    "rollback": "environments of four kinds (uv, conda, R, Julia), each in two versions, in a service in which "
+    "somebody's server runs; taken to and fro; the medians. A kernel that is started then is of the right version.",
 }
 
 
