@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from ipykernel.kernelspec import RESOURCES
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_core.paths import jupyter_data_dir
+from traitlets import TraitError
 
 from hubwright.envs import OFFERED
 
@@ -81,24 +82,40 @@ class KernelSpecs(KernelSpecManager):
         if NATIVE_KERNEL_NAME not in ours:
             native = Path(sys.prefix, "share", "jupyter", "kernels", NATIVE_KERNEL_NAME)
             yield self._registered(NATIVE_KERNEL_NAME, native if native.exists() else Path(RESOURCES))
-        for name, folder in KernelSpecManager.find_kernel_specs(self).items():
+        for name, folder in self._folders_of_registered().items():
             if name not in taken:
                 yield self._registered(name, Path(folder))
         for name in sorted(taken):
-            if (registered := Path(jupyter_data_dir(), "kernels", name)).exists():
+            if os.path.exists(registered := Path(jupyter_data_dir(), "kernels", name)):  # noqa: PTH110 (Path's raises)
                 yield self._registered(name, registered, f"own-{name}")
         yield from ours.values()
 
+    def _folders_of_registered(self) -> dict[str, str]:
+        """Return name -> folder as KernelSpecManager does, which raises for a place that may not be listed."""
+        places = self.kernel_dirs
+        listed = [place for place in places if os.access(place, os.R_OK | os.X_OK, effective_ids=True)]
+        self.set_trait("kernel_dirs", listed)
+        try:
+            return KernelSpecManager.find_kernel_specs(self)
+        finally:
+            self.set_trait("kernel_dirs", places)
+
     def _registered(self, name: str, folder: Path, shown_as: str = "") -> Kernel:
         """Return a kernel that somebody registered, as broken when its program is gone."""
+        return Kernel(shown_as or name, folder, _whole(name, self._read, name, folder))
+
+    def _read(self, name: str, folder: Path) -> KernelSpec:
         try:
             spec = self._get_kernel_spec_by_name(name, str(folder))
-        except (OSError, ValueError, TypeError) as error:
-            return Kernel(shown_as or name, folder, _broken(name, f"its kernel.json cannot be read ({error})"))
+        except NoSuchKernel:
+            return _broken(name, "the kernel_provisioner that its kernel.json names is not installed")
+        json.dumps(spec.to_dict(), allow_nan=False)  # a browser reads no NaN, and so no kernel beside it
+        if not all(isinstance(word, str) for word in spec.argv):
+            raise ValueError("argv is to be a list of texts")
         program = spec.argv[0] if spec.argv else ""
         if not shutil.which(program):
-            spec = _broken(spec.display_name, f"{program or 'its program'} is gone")
-        return Kernel(shown_as or name, folder, spec)
+            return _broken(spec.display_name, f"{program or 'its program'} is gone")
+        return spec
 
 
 def _shared() -> Iterator[Kernel]:
@@ -121,7 +138,7 @@ def _shared() -> Iterator[Kernel]:
                 spec = _broken(display, why)
         except PermissionError:
             continue
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, TraitError) as error:
             reason = "it is not built yet" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}"
             spec = _broken(display, reason)
         yield Kernel(called, kernel, spec)
@@ -136,7 +153,8 @@ def own(home: Path) -> Iterator[Kernel]:
         base = "own-" + (_NOT_PLAIN.sub("-", named.name.lower()).strip("-.") or "environment")[:60]
         name = next(name for n in range(1, _MOST + 2) if (name := base if n == 1 else f"{base}-{n}") not in taken)
         taken.add(name)
-        yield Kernel(name, prefix, _spec_of(prefix, f"{named.name} ({shown})"))
+        display = f"{named.name} ({shown})"
+        yield Kernel(name, prefix, _whole(display, _spec_of, prefix, display))
 
 
 def _environments(home: Path) -> Iterator[Path]:
@@ -167,7 +185,9 @@ def _is_environment(path: Path) -> bool:
 
 def _spec_of(prefix: Path, display: str) -> KernelSpec:
     python = prefix / "bin" / "python"
-    if not python.exists():
+    try:
+        python.stat()
+    except (FileNotFoundError, NotADirectoryError):
         gone = f": {python.readlink()} is gone" if python.is_symlink() else ""
         return _broken(display, f"it has no Python{gone}")
     if not any(prefix.glob("lib/python3*/site-packages/ipykernel")):
@@ -182,6 +202,16 @@ def _spec_of(prefix: Path, display: str) -> KernelSpec:
         metadata={"debugger": True},
         resource_dir=str(prefix),
     )
+
+
+def _whole(display: str, read: Callable[..., KernelSpec], *words: Any) -> KernelSpec:
+    """Return what `read` returns; a broken one when it raises: one bad kernel is not to take the others along."""
+    try:
+        return read(*words)
+    except OSError as error:
+        return _broken(display, f"{error.filename or 'a file of it'} cannot be read ({error.strerror or error})")
+    except Exception as error:  # whatever somebody wrote into his kernel.json; told where it is shown
+        return _broken(display, f"its kernel.json cannot be read ({error})")
 
 
 def _broken(display: str, reason: str) -> KernelSpec:

@@ -1,8 +1,13 @@
 """Which kernels somebody sees: hub.yaml's by permission, those he registered, and the environments in his home."""
 
 import json
+import os
+import shutil
 import sys
+import tempfile
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -99,6 +104,77 @@ def test_a_registered_kernel_whose_program_is_gone_says_so(home):
     (home / ".local/share/jupyter/kernels/odd/kernel.json").write_text("{")
     assert shown()["julia"] == "Julia: broken, /nowhere/julia is gone"
     assert "its kernel.json cannot be read" in shown()["odd"]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ({"metadata": None}, "its kernel.json cannot be read (The 'metadata' trait"),
+        ({"display_name": None}, "its kernel.json cannot be read (The 'display_name' trait"),
+        ({"interrupt_mode": "often"}, "its kernel.json cannot be read (The 'interrupt_mode' trait"),
+        ({"argv": [1]}, "its kernel.json cannot be read (argv is to be a list of texts)"),
+        ({"metadata": {"a": float("nan")}}, "its kernel.json cannot be read (Out of range float values"),
+        ({"metadata": {"kernel_provisioner": {"provisioner_name": "none"}}}, "the kernel_provisioner that its"),
+    ],
+)
+def test_a_kernel_json_of_any_kind_takes_no_other_kernel_along(home, written, told):
+    register(home, "good", [sys.executable])
+    register(home, "odd", [sys.executable])
+    path = home / ".local/share/jupyter/kernels/odd/kernel.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | written))
+    found = shown()
+    assert found.pop("odd").startswith(f"odd: broken, {told}")
+    assert found == {"python3": "Python 3 (ipykernel)", "good": "Good"}
+    assert KernelSpecs().get_kernel_spec("odd").metadata[BROKEN].startswith(told)
+
+
+@contextmanager
+def an_ordinary_user() -> Iterator[None]:
+    """Root may look everywhere."""
+    before = os.geteuid()
+    try:
+        if before == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.fixture
+def open_home(home, monkeypatch):
+    """A home below folders that everybody may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="hwt-"))
+    folder.chmod(0o755)
+    (folder / "python").symlink_to(Path(sys.executable).resolve())
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("IPYTHONDIR", str(folder))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(folder / ".local/share/jupyter"))
+    yield folder
+    for place in (*folder.glob(".local"), *folder.rglob("*")):
+        if place.is_dir() and not place.is_symlink():
+            place.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("closed", [".local", ".local/share/jupyter", ".local/share/jupyter/kernels"])
+def test_folders_that_their_owner_may_not_read_take_no_other_kernel_along(open_home, closed):
+    """As `sudo -E jupyter` leaves them."""
+    register(open_home, "python3", [sys.executable])
+    make_venv(open_home / "mine")
+    (open_home / closed).chmod(0)
+    with an_ordinary_user():
+        assert shown() == {"own-mine": "mine (~/mine)", "python3": "Python 3 (ipykernel)"}
+
+
+def test_an_environment_that_its_owner_may_not_read_says_so(open_home):
+    make_venv(open_home / "mine")
+    make_venv(open_home / "roots")
+    (open_home / "roots/bin").chmod(0)
+    with an_ordinary_user():
+        told = {kernel.name: kernel.spec.metadata.get(BROKEN) for kernel in own(open_home)}
+    python = open_home / "roots/bin/python"
+    assert told == {"own-mine": None, "own-roots": f"{python} cannot be read (Permission denied)"}
 
 
 def test_environments_in_the_home_are_found_and_named_by_their_folder(home):

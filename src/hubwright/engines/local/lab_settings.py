@@ -54,14 +54,14 @@ class Schemas:
         return (
             bool(self.entries)
             and (schemas, overrides) == (self.schemas, self.overrides)
-            and not any(True for folder in others for _ in (*folder.glob("*/schemas"), *folder.glob("@*/*/schemas")))
+            and not any(_below(folder, pattern) for folder in others for pattern in ("*/schemas", "@*/*/schemas"))
             and self._look() == self.seen
         )
 
     def answer(self, folder: Path) -> tuple[str, list[str]]:
         """Return the answer for a user whose changes lie in `folder`, and what of them was not taken, in words."""
         entries, warnings = self.entries, []
-        for path in folder.glob(f"**/*{SETTINGS_EXTENSION}"):
+        for path in _below(folder, f"**/*{SETTINGS_EXTENSION}"):
             name = ":".join([str(path.parent.relative_to(folder)), path.name.removesuffix(SETTINGS_EXTENSION)])
             if name in self.entries:
                 entry = json.loads(self.entries[name])
@@ -77,6 +77,14 @@ class Schemas:
         folders = [Path(self.schemas), *map(Path, self.extensions)]
         folders += [below for folder in folders for below in folder.glob("@*")]
         return tuple(folder.stat().st_mtime_ns for folder in folders if folder.exists())
+
+
+def _below(folder: Path, pattern: str) -> list[Path]:
+    """Return what a folder has by a pattern; nothing where its user may not look, as jupyterlab_server takes it."""
+    try:
+        return list(folder.glob(pattern))
+    except PermissionError:
+        return []
 
 
 SCHEMAS = Schemas(Path(sys.prefix))

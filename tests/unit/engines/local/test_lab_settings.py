@@ -1,8 +1,10 @@
 """JupyterLab's settings from schemas that were read before, beside what jupyterlab_server makes of the same files."""
 
 import json
+import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,20 @@ def test_other_schemas_are_not_these(tmp_path: Path) -> None:
     assert not known.hold(known.schemas, known.overrides, [str(tmp_path / "home"), *known.extensions])
     (lab / "schemas/@other").mkdir()
     assert not known.hold(known.schemas, known.overrides, known.extensions)
+
+
+def test_folders_that_their_owner_may_not_read_hold_nothing(known: Schemas) -> None:
+    """As `sudo -E jupyter` leaves them. Asked by an ordinary user: root may look everywhere."""
+    folder = Path(tempfile.mkdtemp(prefix="hwt-"))
+    folder.chmod(0)
+    before = os.geteuid()
+    try:
+        if before == 0:
+            os.seteuid(65534)
+        held = known.hold(known.schemas, known.overrides, [str(folder / "labextensions"), *known.extensions])
+        answer, told = known.answer(folder / "user-settings")
+    finally:
+        os.seteuid(before)
+        folder.rmdir()
+    assert held
+    assert len(json.loads(answer)["settings"]) > 40 and not told

@@ -50,6 +50,12 @@ def test_with_an_extension_of_one_s_own_all_come_from_one_s_server(shared: Shari
     assert shared.place(_page(OURS, THEIRS), folders[::-1]) != _page(OURS, THEIRS)
 
 
+def test_a_name_that_the_system_refuses_hides_nothing(shared: Sharing, tmp_path: Path) -> None:
+    """As it refuses a folder of root's in somebody's home; the tests' root is refused only what is too long."""
+    folders = [str(tmp_path / ("x" * 300)), shared.environment]
+    assert shared.place(_page(THEIRS), folders)["fullLabextensionsUrl"] == f"{STATIC}/extensions"
+
+
 def test_a_server_that_serves_jupyterlab_itself_serves_its_extensions(shared: Sharing) -> None:
     page = _page(OURS, static="/user/a/static/lab")
     assert shared.place(page, [shared.environment]) == page
