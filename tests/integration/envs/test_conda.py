@@ -19,6 +19,7 @@ from tests.conda_channel import Package, module
 from tests.conftest import wait_until
 from tests.environments import Lab, built_as
 
+from hubwright.cli.showing import size
 from hubwright.envs import building, cache, offering
 from hubwright.errors import ConfigError, MachineError, Refused
 
@@ -41,6 +42,12 @@ def lab(lab: Lab) -> Lab:
 
 def prefix(lab: Lab) -> Path:
     return Path(lab.current().prefix)
+
+
+def du(folder: Path) -> int:
+    """Return bytes on the disk, as du counts them."""
+    said = subprocess.run(["du", "-sxB1", str(folder)], capture_output=True, text=True, check=True).stdout
+    return int(said.split()[0])
 
 
 def say(lab: Lab, code: str) -> str:
@@ -321,15 +328,19 @@ def test_several_are_built_at_once_and_what_nobody_needs_is_cleaned(changed):
         changed.build()
     old = [str(one.number) for one in changed.versions().all()[:-1]]
     changed.write(LAB + "\n" + LAB.replace("lab:", "first:"))
+    before = du(changed.site.environments)
+    rows = {one["name"]: one["bytes"] for one in json.loads(changed.env("list", "--json").stdout)}
+    assert rows["first"] == du(changed.site.environments / "first")
     done = changed.env("clean", "--versions", "--yes")
     assert done.returncode == 0, done.stderr
+    freed = before - du(changed.site.environments)
+    assert f"{size(freed)} are free again." in done.stderr, "what is linked to the cache, too, counts once"
     for line in (
         "what builds have downloaded",
         f"lab, version {', '.join(old)}",
         "third, which hub.yaml does not name",
     ):
         assert line in done.stderr
-    assert " MB are free again." in done.stderr
     assert changed.versions().all() == [changed.current()]
     assert [one.number for one in changed.versions("first").all()] == [1]
     assert not (changed.site.environments / "third").exists()
