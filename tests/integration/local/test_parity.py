@@ -7,13 +7,14 @@ import json
 import os
 import pwd
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests import wheels
-from tests.conftest import Account
+from tests.conftest import Account, wait_until
 from tests.running import PLAIN, PREFIX, Notebook, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
@@ -192,6 +193,31 @@ def test_interrupt_reaches_a_forked_kernel(notebook: Notebook) -> None:
             if text == "begun\n":
                 notebook.ask("POST", f"api/kernels/{kernel.id}/interrupt")
     assert text.split() == ["begun", "stopped"]
+
+
+def test_interrupt_reaches_a_cell_that_awaits(notebook: Notebook) -> None:
+    """At once: a plain ipykernel goes on waiting until what is awaited has come."""
+    kernel = notebook.kernel()
+    for _ in range(2):
+        number = kernel.send("import asyncio\nprint('begun', flush=True)\nawait asyncio.sleep(60)")
+        begin, told = time.monotonic(), ""
+        for message in kernel.until_idle(number):
+            if message["msg_type"] == "stream" and "begun" in message["content"]["text"]:
+                notebook.ask("POST", f"api/kernels/{kernel.id}/interrupt")
+            if message["msg_type"] == "error":
+                told = message["content"]["ename"]
+        assert told == "CancelledError"
+        assert time.monotonic() - begin < 30
+        assert kernel.run("6 * 7") == "42"
+
+
+def test_nothing_of_a_kernel_that_is_shut_down_stays_among_its_sockets(notebook: Notebook) -> None:
+    kernel = notebook.kernel()
+    asked = "from ipykernel.kernelapp import IPKernelApp; print(IPKernelApp.instance().ip + '-pipe')"
+    pipe = Path(kernel.run(asked).strip())
+    assert pipe.is_socket()
+    assert notebook.ask("DELETE", f"api/kernels/{kernel.id}").status_code == 204
+    wait_until(lambda: not list(pipe.parent.glob(f"{pipe.name.removesuffix('-pipe')}*")))
 
 
 def test_the_debugger_of_a_forked_kernel_stops_at_a_breakpoint(notebook: Notebook) -> None:

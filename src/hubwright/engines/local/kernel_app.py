@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -111,6 +112,23 @@ class ForkedIPythonKernel(IPythonKernel):
         finally:
             ipkernel.sys = sys
 
+    @contextmanager
+    def _cancel_on_sigint(self, future: Any) -> Iterator[None]:
+        """Cancel a cell that awaits when it is interrupted, as ipykernel means to.
+
+        Its handler leaves the cancelling to the event loop but does not wake it, so nothing happens until what the cell
+        awaits has come. The method is private there, and a test pins it.
+        """
+        with super()._cancel_on_sigint(future):
+            theirs: Any = signal.getsignal(signal.SIGINT)
+
+            def handle(number: int, frame: Any) -> None:
+                theirs(number, frame)
+                self.io_loop.asyncio_loop.call_soon_threadsafe(lambda: None)
+
+            signal.signal(signal.SIGINT, handle)
+            yield  # and theirs puts back what was there before
+
 
 class ForkedKernelApp(IPKernelApp):
     """The kernel application, without a TCP port."""
@@ -151,6 +169,12 @@ class ForkedKernelApp(IPKernelApp):
         self.iopub_thread = PrivateIOPubThread(self.iopub_socket, pipe=True, session=self.session)
         self.iopub_thread.start()
         self.iopub_socket = self.iopub_thread.background_socket
+
+    def close(self) -> None:
+        """Close all, and remove the way in for forked children, which nobody else knows of; not in such a child."""
+        if isinstance(self.iopub_thread, PrivateIOPubThread) and self.iopub_thread._is_master_process():
+            Path(PrivateIOPubThread.pipe_path).unlink(missing_ok=True)
+        super().close()
 
 
 def application() -> type[IPKernelApp]:
