@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hubwright.errors import ConfigError, Problem
@@ -31,7 +32,14 @@ def read(site: Site, setting: str, path: str) -> str:
 def folder_problems(site: Site, setting: str, path: str) -> list[Problem]:
     """Return what keeps a folder from being taken packages from."""
     found = beside(site, path)
-    return others_may_change(site, setting, path) if found.is_dir() else [Problem(setting, f"{found} is no folder.")]
+    try:
+        with os.scandir(found):
+            return others_may_change(site, setting, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return [Problem(setting, f"{found} is no folder.")]
+    except OSError as error:
+        remedy = f"{site.account} must be able to read it: change its permissions, or name another folder."
+        return [Problem(setting, f"{found} cannot be read: {error.strerror}.", remedy)]
 
 
 def others_may_change(site: Site, setting: str, path: str) -> list[Problem]:
