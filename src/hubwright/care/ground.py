@@ -15,11 +15,10 @@ from hubwright.errors import MachineError, Refused, printable
 from hubwright.fields import Site
 from hubwright.machine.accounts import USERS_GROUP, ensure_group, ensure_system_account
 from hubwright.machine.files import Owner, make_folder, weak_component, write_atomically
+from hubwright.machine.place import OURS
 
 SECRETS: Mapping[str, int] = {"cookie_secret": 32, "cli.token": 32}
 """Files of secrets and how many random bytes each holds, written as hexadecimal digits."""
-_OURS = {"hub.sqlite", "secrets"}
-"""Either of them is in the state of every service that was ever started, or given a secret."""
 _LEFT = {"archive", "lost+found"}
 """What else may be there: `uninstall` leaves archives of homes, and mkfs makes the other one."""
 _INSTALL = "Install Hubwright with ./up from a checkout, or with pip into an environment such as /opt/hubwright/env."
@@ -51,7 +50,7 @@ def check_state(site: Site) -> None:
     if not site.privileged or not site.state.is_dir():
         return
     found = {path.name for path in site.state.iterdir()}
-    if found & _OURS or found <= _LEFT:
+    if found & OURS or found <= _LEFT:
         return
     what = f"The folder {site.state} is not a service's: it holds {printable(min(found - _LEFT))}."
     raise Refused(what, remedy="Name one that is empty, or not there yet, with --state.")

@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from hubwright.errors import MachineError
@@ -17,6 +18,8 @@ ACCOUNT = "hubwright"
 SYSTEM_CONFIG = Path("/etc/hubwright/hub.yaml")
 """The hub.yaml of an installed service, or a link to it."""
 _SYSTEM_STATE = Path("/var/lib/hubwright/service")
+OURS = frozenset({"hub.sqlite", "secrets"})
+"""Either of them is in the state of every service that was ever started, or given a secret."""
 _LONGEST_RUN = 33  # leaves 74 of a Unix socket's 107 bytes: s/<key>/r/kernel-<uuid>-ipc-pipe
 
 
@@ -26,14 +29,17 @@ def place(listen: str, url: str | None, config: Path | None, state: Path | None,
     `encrypts` says that it speaks HTTPS itself, which its address then begins with.
 
     Without `state` it is `.hubwright/` beside `config`, or here. As root a state folder that the hub's account could
-    not enter, or that lies where others may write, is moved below /var/lib/hubwright. That of /etc/hubwright/hub.yaml
-    is there in any case: /etc is no place for what programs write.
+    not enter, or that lies where others may write, is one below /var/lib/hubwright. That of /etc/hubwright/hub.yaml
+    is there in any case: /etc is no place for what programs write. Where a service's state is once, there it stays.
+
+    Raises:
+        MachineError: others may write by now where the state of a service is.
     """
     privileged = os.geteuid() == 0
     if state is None and privileged and config is not None and config.absolute() == SYSTEM_CONFIG:
         state = _SYSTEM_STATE
     wanted = (state or (config.parent if config else Path.cwd()) / ".hubwright").absolute().resolve()
-    home = system_state(wanted) if privileged and not _is_safe(wanted) else wanted
+    home = _state_of_root(wanted) if privileged else wanted
     run = run_folder(home, privileged)
     address = split_listen(listen)
     return Site(
@@ -63,6 +69,21 @@ def system_state(wanted: Path) -> Path:
     return Path("/var/lib/hubwright") / f"{safe}-{instance_of(wanted)}"
 
 
+def _state_of_root(wanted: Path) -> Path:
+    """Return `wanted`, or what stands for it; a service that is in one of them stays there."""
+    moved = system_state(wanted)
+    weakness = _weakness(wanted)
+    if not weakness:
+        return moved if _has_service(moved) and not _has_service(wanted) else wanted
+    if _has_service(wanted):
+        raise MachineError(
+            f"The service's state is in {wanted}, where root keeps it no longer: {weakness}.",
+            remedy=f"Take that back (chmod go-w, chown root), or move the state: mkdir -p {moved.parent} && "
+            f"mv {wanted} {moved}.",
+        )
+    return moved
+
+
 def run_folder(state: Path, privileged: bool) -> Path:
     """Return the folder for sockets and routes of the service whose state is in `state`."""
     instance = instance_of(state)
@@ -75,9 +96,21 @@ def run_folder(state: Path, privileged: bool) -> Path:
     return Path(f"/tmp/hubwright-{uid}") / instance  # noqa: S108 (made 0700 and its owner checked by `up`)
 
 
-def _is_safe(state: Path) -> bool:
-    """Whether root may keep the state there: the hub's account can come to it, and nobody else could replace it."""
-    return not weak_component(state.parent, sticky_is_fine=True) and (not state.exists() or state.stat().st_uid == 0)
+def _weakness(state: Path) -> str:
+    """Return why root may not keep the state there; "" when the hub's account comes to it and nobody can replace it."""
+    if weakness := weak_component(state.parent, sticky_is_fine=True):
+        return weakness
+    return f"{state} does not belong to root" if state.exists() and state.stat().st_uid != 0 else ""
+
+
+def _has_service(state: Path) -> bool:
+    """Whether the state of a service of root's is there; an ordinary user's does not count."""
+    for name in OURS:
+        with suppress(OSError, KeyError):
+            uid = (state / name).lstat().st_uid
+            if uid == 0 or pwd.getpwuid(uid).pw_name == ACCOUNT:
+                return True
+    return False
 
 
 def _is_mine(folder: Path) -> bool:

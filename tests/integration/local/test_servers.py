@@ -99,6 +99,16 @@ def test_a_missing_home_is_named(running: Service, account: Callable[..., Accoun
     assert f"home folder {person.home} cannot be used: No such file" in refusal(running, person.name)
 
 
+def test_a_home_that_its_owner_may_not_enter_is_named(running: Service, account: Callable[..., Account]) -> None:
+    """Root looks at it before, and may."""
+    person = account()
+    person.home.chmod(0)
+    said = refusal(running, person.name)
+    assert f"{person.name} cannot enter the home folder {person.home}: Permission denied" in said
+    person.home.chmod(0o700)
+    assert running.start(person.name).kernel().run("1 + 1") == "2"
+
+
 def test_a_home_of_somebody_else_is_named(running: Service, account: Callable[..., Account]) -> None:
     person, other = account(), account()
     os.chown(person.home, other.uid, other.gid)
@@ -132,15 +142,22 @@ def test_a_broken_server_says_so_at_once(service: Callable[..., Service], accoun
 def test_an_idle_server_is_stopped_and_a_computing_one_is_not(
     service: Callable[..., Service], account: Callable[..., Account]
 ) -> None:
-    """A cell that computes in silence, longer than the time-out, outlives it; its idle neighbour does not."""
-    running = service(YAML).up()
+    """A cell that computes in silence, longer than the time-out, outlives it; its idle neighbour does not.
+
+    It outlives a service that is away for longer than that, too: nobody could tell the hub of it.
+    """
+    running = service(YAML).up("--keep")
     idle, busy = account().name, account().name
     running.start(idle)
     kernel = running.start(busy).kernel()
-    kernel.send("import time\nend = time.time() + 45\nwhile time.time() < end: sum(range(10000))\ndone = 'yes'")
+    kernel.send("import time\nend = time.time() + 60\nwhile time.time() < end: sum(range(10000))\ndone = 'yes'")
     kernel.ws.close()
     wait_until(lambda: not running.server(idle), 40)
-    time.sleep(20)
+    running.down()
+    time.sleep(10)
+    running.up("--keep")
+    wait_until(lambda: running.server(busy).get("ready"), 20)
+    time.sleep(8)
     assert running.server(busy).get("ready")
     wait_until(lambda: not running.server(busy), 60)
 

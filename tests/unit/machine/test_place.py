@@ -41,6 +41,41 @@ def test_the_state_stays_where_it_is_once_it_is_made():
         shutil.rmtree(folder)
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("loosen", [lambda state: state.parent.chmod(0o775), lambda state: os.chown(state, 1, 1)])
+def test_a_service_is_not_left_for_a_new_one_when_others_may_write_there(loosen):
+    """It would be without anybody's account, and servers would run on unseen."""
+    state = Path(tempfile.mkdtemp(dir="/var/lib", prefix="hwt-")) / "state"
+    moved = system_state(state)
+    try:
+        state.parent.chmod(0o755)
+        (state / "secrets").mkdir(parents=True)
+        loosen(state)
+        with pytest.raises(MachineError, match=f"state is in {state}") as refused:
+            place(":1", None, None, state)
+        moved.parent.mkdir(exist_ok=True)
+        state.rename(moved)  # as the remedy says
+        assert f"mv {state} {moved}" in (refused.value.problem.remedy or "")
+        assert place(":1", None, None, state).state == moved
+        state.parent.chmod(0o755)
+        assert place(":1", None, None, state).state == moved, "and there it stays"
+    finally:
+        shutil.rmtree(state.parent)
+        shutil.rmtree(moved, ignore_errors=True)
+
+
+@pytest.mark.root
+def test_what_an_ordinary_user_ran_there_is_no_service_of_roots():
+    state = Path(tempfile.mkdtemp(dir="/var/lib", prefix="hwt-")) / "state"
+    try:
+        (state / "secrets").mkdir(parents=True)
+        for path in (state.parent, state, state / "secrets"):
+            os.chown(path, 1, 1)
+        assert place(":1", None, None, state).state == system_state(state)
+    finally:
+        shutil.rmtree(state.parent)
+
+
 def test_two_services_share_no_folder(tmp_path):
     one, two = (place(":8000", None, None, tmp_path / name) for name in "ab")
     assert one.state != two.state

@@ -219,7 +219,7 @@ def become(
     """Turn this process into one of the user's: session, output, signals, identity, environment, folder.
 
     What it prints goes to the descriptor `output`, which is closed here. Afterwards it owns its own /proc entries
-    again, as if a login had started it.
+    again, as if a login had started it. Refused when the user may not enter the home.
     """
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
@@ -239,7 +239,12 @@ def become(
         keyring.join_new()
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     replace_environment(env)
-    os.chdir(account.pw_dir)
+    try:
+        os.chdir(account.pw_dir)
+    except OSError as error:  # root could look at it all the same
+        remedy = f"An administrator can mend it: chmod u+rwx {account.pw_dir}, and chmod a+x each folder above it."
+        what = f"{account.pw_name} cannot enter the home folder {account.pw_dir}: {error.strerror}."
+        raise Refused(what, remedy=remedy) from error
 
 
 def default_signals(numbers: Iterable[int] = range(1, signal.NSIG)) -> None:
