@@ -19,6 +19,11 @@ from hubwright.machine.files import Owner
 _PAGINATED = "application/jupyterhub-pagination+json"
 
 
+def unknown(name: str) -> Refused:
+    """Return the error for a name that the hub does not know; it says itself only that something was not found."""
+    return Refused(f'There is no "{name}" here.', remedy='See "hubwright user list".')
+
+
 class HubApi:
     """The hub of `site`. Every method raises `NotRunning` when it does not answer, `Refused` when it says no."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hubwright.care.hub_api import HubApi
+from hubwright.care.hub_api import HubApi, unknown
 from hubwright.cli.options import ConfigOption, StateOption, resolve
 from hubwright.errors import Refused
 from hubwright.fields import parse_duration
@@ -28,7 +28,14 @@ def token(
     """
     seconds = lasting(expires)
     _, site = resolve(config, state)
-    print(HubApi(site).make_token(user, seconds, "hubwright token"))
+    hub = HubApi(site)
+    try:
+        made = hub.make_token(user, seconds, "hubwright token")
+    except Refused:
+        if user not in {one["name"] for one in hub.users()}:
+            raise unknown(user) from None
+        raise
+    print(made)
 
 
 def lasting(expires: str) -> float | None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from hubwright.auth.allow import parts
 from hubwright.auth.ways import listed, of_kind, ways_of
-from hubwright.care.hub_api import HubApi
+from hubwright.care.hub_api import HubApi, unknown
 from hubwright.care.people import accounts as people
 from hubwright.care.people.hub import SLOW, end_user
 from hubwright.care.people.plan import archive_and_remove, roster_of
@@ -29,7 +29,14 @@ from hubwright.people.ids import Table as Numbers
 
 app = typer.Typer(help="Add, remove and list the people of the service.", no_args_is_help=True, rich_markup_mode="rich")
 
-Names = Annotated[list[str], typer.Argument(help="User names, as Unix accounts have them.", show_default=False)]
+
+def _once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+Names = Annotated[
+    list[str], typer.Argument(help="User names, as Unix accounts have them.", show_default=False, callback=_once)
+]
 _WORDS = {"claimed": "has a password", "unclaimed": "link not used yet", "expired": "link expired", "none": "no link"}
 
 
@@ -97,7 +104,7 @@ def remove(
     known = [user["name"] for user in hub.users()]
     for name in names:
         if name not in known:
-            raise Refused(f'There is no "{name}" here.', remedy='See "hubwright user list".')
+            raise unknown(name)
     table = people.numbers(loaded, site).read() if pack else Numbers()
     for name in names if pack else ():
         number, entry = table.users.get(name), find_account(name)
@@ -279,7 +286,7 @@ def _about(loaded: Loaded, site: Site, name: str) -> dict[str, Any]:
     else:
         hub = "knows them" if name in known else "does not know them"
     if entry is None and name not in known and name not in applied:
-        raise Refused(f'There is no "{name}" here.', remedy='See "hubwright user list".')
+        raise unknown(name)
     user = known.get(name, {})
     on_roster = name in _listed(loaded, site)
     return {

@@ -53,7 +53,10 @@ def test_people_come_and_go_by_the_command(service, names, account):
         assert browser.claim(dict(httpx.URL(printed).params), GOOD).status_code == 302
         assert find_account(admin) is not None
 
-        added = json.loads(service.cli("user", "add", person, other, "--json").stdout)
+        nobody = service.cli("token", other, check=False)
+        assert (nobody.returncode, nobody.stdout) == (77, "")
+        assert f'There is no "{other}" here.' in nobody.stderr
+        added = json.loads(service.cli("user", "add", person, person, other, "--json").stdout)
         assert [(row["name"], row["added"], row["account_made"]) for row in added] == [
             (person, True, True),
             (other, True, True),
