@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,30 @@ def test_exporters_are_those_that_jupyter_server_finds(running: Service, account
     notebook = running.start(account().name)
     assert notebook.ask("GET", "api/nbconvert").json() == asyncio.run(_found_by_jupyter_server())
     assert notebook.ask("GET", "api/nbconvert", token="x" * 32).status_code == 403
+
+
+@pytest.mark.parametrize("closed", [".local", ".local/share/jupyter"])
+def test_folders_of_roots_in_a_home_keep_nothing_from_coming(
+    running: Service, account: Callable[..., Account], closed: str
+) -> None:
+    """As `sudo -E jupyter` and `sudo python3 -m venv` leave them."""
+    person = account()
+    (person.home / "mine/bin").mkdir(parents=True, mode=0o700)
+    (person.home / "mine").chmod(0o755)
+    (person.home / "mine/pyvenv.cfg").touch()
+    folder = person.home / closed
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    if closed != ".local":
+        subprocess.run(["chown", f"{person.uid}:{person.gid}", person.home / ".local", folder.parent], check=True)
+    notebook = running.start(person.name)
+    asked = [
+        notebook.ask("GET", path) for path in ("lab", "lab/api/settings", "lab/api/workspaces/default", "api/contents")
+    ]
+    assert [answer.status_code for answer in asked] == [200] * len(asked), [answer.text[:300] for answer in asked]
+    specs = notebook.ask("GET", "api/kernelspecs").json()["kernelspecs"]
+    assert specs["own-mine"]["spec"]["display_name"].endswith("mine/bin/python cannot be read (Permission denied)")
+    assert notebook.kernel().run("6 * 7") == "42"
 
 
 def test_what_a_user_has_of_his_own_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
