@@ -156,25 +156,31 @@ class ForkProvisioner(LocalProvisioner):
         """Start a kernel; same contract as LocalProvisioner.launch_kernel. HTTPError says why one is broken."""
         if reason := self.kernel_spec.metadata.get("hubwright_broken"):
             raise HTTPError(500, f"This kernel cannot start: {reason}.")
-        printed = _client.listen() if _client else 1
-        if _client:
-            _client.printed = b""
-        if kernel := await self._fork(cmd, kwargs, printed):
-            self.process: Any = kernel
-            self.pid = self.pgid = kernel.pid
-            info = self.connection_info
-            await _bound(kernel, info, _BINDING)
-        else:
-            info = await super().launch_kernel(cmd, **{"stdout": printed, "stderr": printed, **kwargs})
-            if self.pid:
-                _expose_to_oom(self.pid)
-            await _bound(self.process, info, _WATCHED)
+        info = await self._launch(cmd, kwargs)
         folder = Path(kwargs.get("cwd") or Path.cwd())
         if self.process.poll() is not None and self.kernel_id not in _begun:
-            raise HTTPError(500, await self._why(folder))
+            info = await self._launch(cmd, kwargs)  # in a full home IPython ends once, and then misses nothing
+            if self.process.poll() is not None:
+                raise HTTPError(500, await self._why(folder))
         _begun.setdefault(self.kernel_id, False)
         self._leaving = False
         self._watching = asyncio.create_task(self._watch(self.process, folder))
+        return info
+
+    async def _launch(self, cmd: list[str], words: dict[str, Any]) -> KernelConnectionInfo:
+        """Start it in one way or the other, and wait until it listens or has ended."""
+        printed = _client.listen() if _client else 1
+        if _client:
+            _client.printed = b""
+        if kernel := await self._fork(cmd, words, printed):
+            self.process: Any = kernel
+            self.pid = self.pgid = kernel.pid
+            await _bound(kernel, self.connection_info, _BINDING)
+            return self.connection_info
+        info = await super().launch_kernel(cmd, **{"stdout": printed, "stderr": printed, **words})
+        if self.pid:
+            _expose_to_oom(self.pid)
+        await _bound(self.process, info, _WATCHED)
         return info
 
     async def _watch(self, process: Any, folder: Path) -> None:
