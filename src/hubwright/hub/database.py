@@ -7,6 +7,8 @@ of the hub or the machine's programs) may lose the last commits (https://sqlite.
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 from typing import Any
 
 from sqlalchemy import event
@@ -21,6 +23,14 @@ def write_ahead() -> None:
 def _on_connect(connection: Any, _record: Any) -> None:
     if type(connection).__module__.partition(".")[0] == "sqlite3":
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:  # a full disk, or somebody else's lock
+            raise
+        except sqlite3.DatabaseError as error:
+            sys.exit(
+                f"The database hub.sqlite, in the state folder, is damaged: {error}. Put a copy back, or move it away: "
+                "the service starts with a new one then, which knows nobody but whom hub.yaml names."
+            )
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
