@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pwd
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -211,11 +212,16 @@ def test_interrupt_reaches_a_cell_that_awaits(notebook: Notebook) -> None:
         assert kernel.run("6 * 7") == "42"
 
 
-def test_nothing_of_a_kernel_that_is_shut_down_stays_among_its_sockets(notebook: Notebook) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_nothing_of_a_kernel_that_is_shut_down_stays_among_its_sockets(notebook: Notebook, killed: bool) -> None:
+    """Also of one that does not hear that it should end."""
     kernel = notebook.kernel()
+    pid = int(kernel.run("import os; print(os.getpid())"))
     asked = "from ipykernel.kernelapp import IPKernelApp; print(IPKernelApp.instance().ip + '-pipe')"
     pipe = Path(kernel.run(asked).strip())
     assert pipe.is_socket()
+    if killed:
+        os.kill(pid, signal.SIGSTOP)
     assert notebook.ask("DELETE", f"api/kernels/{kernel.id}").status_code == 204
     wait_until(lambda: not list(pipe.parent.glob(f"{pipe.name.removesuffix('-pipe')}*")))
 

@@ -216,6 +216,7 @@ class ForkProvisioner(LocalProvisioner):
         """Forget it; same contract as LocalProvisioner.cleanup."""
         if not restart:
             _begun.pop(self.kernel_id, None)
+            _remove_pipe(self.connection_info)
         await super().cleanup(restart=restart)
 
     async def _fork(self, cmd: list[str], words: dict[str, Any], printed: int) -> ForkedKernel | None:
@@ -259,6 +260,12 @@ async def _bound(kernel: Any, info: KernelConnectionInfo, patience: float) -> No
         if all(os.path.exists(path) for path in channels):  # noqa: PTH110, ASYNC240 (on tmpfs, dozens of times)
             return
         await asyncio.sleep(min(max(0.002, waited / 10), 0.05))
+
+
+def _remove_pipe(info: KernelConnectionInfo) -> None:
+    """Remove the way in for a kernel's children, which one that is killed leaves."""
+    if info.get("transport") == "ipc":
+        Path(f"{info['ip']}-pipe").unlink(missing_ok=True)
 
 
 def _trusted(folder: Path) -> bool:
