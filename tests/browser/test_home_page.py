@@ -21,9 +21,9 @@ PNG = bytes.fromhex(
 WORK = "b = bytearray(2**27)\nimport time\nend = time.time() + 90\nwhile time.time() < end: sum(range(20000))"
 
 
-@pytest.fixture(scope="module")
-def hub(service: Callable[..., Service], admin: Account) -> Service:
-    yaml = f"""\
+def physics(admin: Account) -> str:
+    """Return a hub.yaml."""
+    return f"""\
 hub: {{name: Physics Lab, listen: "127.0.0.1:{{port}}", landing: home, admins: [{admin.name}], logo: logo.png}}
 auth: {{kind: pam, allow: all}}
 engine: {{kind: local, servers: 3}}
@@ -34,7 +34,11 @@ profiles:
     Large: {{cpu: 1, memory: 2G}}
   default: {{sizes: [Small, Large], reserve: {{memory: 1G}}, servers: 3}}
 """
-    made = service(yaml)
+
+
+@pytest.fixture(scope="module")
+def hub(service: Callable[..., Service], admin: Account) -> Service:
+    made = service(physics(admin))
     (made.folder / "logo.png").write_bytes(PNG)
     return made.up()
 
@@ -154,16 +158,20 @@ def test_a_start_tells_how_far_it_is_and_can_be_stopped(
 
 
 def test_a_failure_tells_the_cause_the_log_and_an_admin_more(
-    hub: Service, account: Callable[..., Account], admin: Account, person: Callable[[Service], Person]
+    service: Callable[..., Service],
+    account: Callable[..., Account],
+    admin: Account,
+    person: Callable[[Service], Person],
 ) -> None:
+    """Settings for everybody that no server can start with; the log is shown as text."""
     someone = account()
-    config = someone.home / ".jupyter"
-    config.mkdir()
-    (config / "jupyter_server_config.py").write_text("print('<b>a hint of the user</b>')\nraise SystemExit(7)\n")
+    made = service(physics(admin) + "extra: {ForkSpawner: {args: ['--ServerApp.port=<b>a hint</b>']}}\n")
+    (made.folder / "logo.png").write_bytes(PNG)
+    hub = made.up()
     browser, page = enter(hub, someone, person)
     browser.open("/hub/spawn?size=Small")
     expect(page.locator(".hw-reason")).to_have_text("The server ended while it started.")
-    expect(page.locator(".hw-log").first).to_contain_text("<b>a hint of the user</b>")
+    expect(page.locator(".hw-log").first).to_contain_text("<b>a hint</b>")
     expect(page.get_by_text("For admins")).to_have_count(0)
     browser.picture("failed")
     browser.forget("500")
