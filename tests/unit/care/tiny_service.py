@@ -66,7 +66,7 @@ class Terminal:
 
 
 def tiny_site(folder: Path, port: int) -> Site:
-    site = place(f"127.0.0.1:{port}", None, None, folder / "state")
+    site = place(f"127.0.0.1:{port}", None, None, folder / "nobody's")
     options = {"state": folder / "state", "run": folder / "run" / "x", "privileged": False}
     return Site(**{**{name: getattr(site, name) for name in site.__dataclass_fields__}, **options})
 
