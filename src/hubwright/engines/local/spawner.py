@@ -118,14 +118,16 @@ class ForkSpawner(GrantingMixin):
             "limits": limits_of(grant),
             "gpus": list(grant.gpus),
         }
-        if not await self._launch(request):
+        started = await self._launch(request)
+        if not started and await self._ended_by_itself():
             why = await self._last_words()
             self.tell(60, "It ended while it started. Starting it without your own settings of Jupyter.")
             reason = (why.strip().splitlines() or ["it ended without a word"])[-1][-_REASON:].rstrip(".")
             request["args"] = [*request["args"], f"--HandedServerApp.without_own_settings={reason}"]
-            if not await self._launch(request):
-                words = f"The server ended while it started. Its log ends:\n{await self._last_words()}"
-                raise SpawnException(words, reason="ended", status_code=500)
+            started = await self._launch(request)
+        if not started:
+            words = f"The server ended while it started. Its log ends:\n{await self._last_words()}"
+            raise SpawnException(words, reason="ended", status_code=500)
         return self.address
 
     async def _launch(self, request: dict[str, Any]) -> bool:
@@ -152,6 +154,11 @@ class ForkSpawner(GrantingMixin):
         except NotRunning as error:
             words = f"The fork server {error.problem.what}. Please try again in a moment."
             raise SpawnException(words, reason="unavailable", status_code=503) from error
+
+    async def _ended_by_itself(self) -> bool:
+        """Whether no signal ended the server: nobody's settings are the reason, then."""
+        answer = await self._ask({"op": "wait", "key": self.key}, _ANSWER) or {}
+        return int(answer.get("code", 0)) >= 0
 
     async def _last_words(self) -> str:
         return str((await self._ask({"op": "log", "key": self.key}, _ANSWER) or {}).get("text", ""))
