@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def _laid_out() -> Iterator[None]:
 def free_port() -> int:
     """A TCP port that nobody listens on now."""
     return port()
+
+
+@contextmanager
+def an_ordinary_user() -> Iterator[None]:
+    """Look at files as somebody else: root may look everywhere."""
+    before = os.geteuid()
+    try:
+        if before == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(before)
 
 
 @dataclass(frozen=True)

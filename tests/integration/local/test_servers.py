@@ -136,7 +136,7 @@ def test_a_broken_server_says_so_at_once(service: Callable[..., Service], accoun
     said = refusal(running, account().name)
     assert "The server ended while it started. Its log ends:" in said
     assert "expected an int, not the str 'here'" in said
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 15
 
 
 def test_an_idle_server_is_stopped_and_a_computing_one_is_not(

@@ -1,17 +1,15 @@
 """Which kernels somebody sees: hub.yaml's by permission, those he registered, and the environments in his home."""
 
 import json
-import os
 import shutil
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from jupyter_client.kernelspec import NoSuchKernel
+from tests.conftest import an_ordinary_user
 
 from hubwright.envs import OFFERED
 from hubwright.envs.kernels import BROKEN, FOLDER, UNUSABLE, KernelSpecs, own
@@ -126,18 +124,6 @@ def test_a_kernel_json_of_any_kind_takes_no_other_kernel_along(home, written, to
     assert found.pop("odd").startswith(f"odd: broken, {told}")
     assert found == {"python3": "Python 3 (ipykernel)", "good": "Good"}
     assert KernelSpecs().get_kernel_spec("odd").metadata[BROKEN].startswith(told)
-
-
-@contextmanager
-def an_ordinary_user() -> Iterator[None]:
-    """Root may look everywhere."""
-    before = os.geteuid()
-    try:
-        if before == 0:
-            os.seteuid(65534)
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @pytest.fixture

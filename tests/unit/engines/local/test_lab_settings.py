@@ -1,7 +1,6 @@
 """JupyterLab's settings from schemas that were read before, beside what jupyterlab_server makes of the same files."""
 
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from jupyterlab_server.settings_utils import get_settings
 from jupyterlab_server.translation_utils import translator
+from tests.conftest import an_ordinary_user
 
 from hubwright.engines.local.lab_settings import Schemas
 
@@ -77,17 +77,14 @@ def test_other_schemas_are_not_these(tmp_path: Path) -> None:
 
 
 def test_folders_that_their_owner_may_not_read_hold_nothing(known: Schemas) -> None:
-    """As `sudo -E jupyter` leaves them. Asked by an ordinary user: root may look everywhere."""
+    """As `sudo -E jupyter` leaves them. Asked by an ordinary user."""
     folder = Path(tempfile.mkdtemp(prefix="hwt-"))
     folder.chmod(0)
-    before = os.geteuid()
     try:
-        if before == 0:
-            os.seteuid(65534)
-        held = known.hold(known.schemas, known.overrides, [str(folder / "labextensions"), *known.extensions])
-        answer, told = known.answer(folder / "user-settings")
+        with an_ordinary_user():
+            held = known.hold(known.schemas, known.overrides, [str(folder / "labextensions"), *known.extensions])
+            answer, told = known.answer(folder / "user-settings")
     finally:
-        os.seteuid(before)
         folder.rmdir()
     assert held
     assert len(json.loads(answer)["settings"]) > 40 and not told
