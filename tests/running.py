@@ -280,6 +280,10 @@ class Notebook:
         assert len(pids) == 1, pids
         return int(pids[0])
 
+    def log(self) -> str:
+        """Return what the server and its kernels have printed."""
+        return (self.service.state / "logs" / "users" / f"{self.user}.log").read_text()
+
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"token {token or self.service.token(self.user)}"}
         return httpx.request(

@@ -75,10 +75,6 @@ def pid_of(kernel: Kernel) -> int:
     return int(kernel.run("import os; print(os.getpid())"))
 
 
-def log_of(notebook: Notebook) -> str:
-    return (notebook.service.state / "logs" / "users" / f"{notebook.user}.log").read_text()
-
-
 def is_forked(kernel: Kernel, service: Service) -> bool:
     return parent(pid_of(kernel)) in [one["pid"] for one in zygotes(service)]
 
@@ -165,7 +161,7 @@ def test_interrupt_restart_and_an_end_by_itself(running, notebook):
     assert is_forked(again, running)
     again.send("import os; os._exit(3)")
     wait_until(lambda: again.model()["execution_state"] in ("restarting", "starting", "idle"))
-    wait_until(lambda: "restarting kernel" in log_of(notebook))
+    wait_until(lambda: "restarting kernel" in notebook.log())
     wait_until(lambda: notebook.ask("DELETE", f"api/kernels/{kernel.id}").status_code == 204)  # 500 in mid-restart
 
 
@@ -303,9 +299,9 @@ def test_a_zygote_that_is_killed_comes_back_and_its_kernels_live_on(running, not
     assert kernel.run("6*7") == "42"
     wait_until(lambda: zygote_of(running) not in (0, pid), 60)
     assert is_forked(notebook.kernel("lab"), running)
-    before = log_of(notebook).count("restarting kernel")
+    before = notebook.log().count("restarting kernel")
     os.kill(pid_of(kernel), signal.SIGKILL)
-    wait_until(lambda: log_of(notebook).count("restarting kernel") > before)
+    wait_until(lambda: notebook.log().count("restarting kernel") > before)
 
 
 def test_a_keeper_that_is_killed_comes_back_and_kernels_live_on(running, notebook):

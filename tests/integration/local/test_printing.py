@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from tests.conftest import Account, wait_until
@@ -22,10 +21,6 @@ def own(person: Account) -> str:
     say = 'echo by name >/dev/stderr; exec python -m ipykernel_launcher -f "$0"'
     person.add_kernel("own", ["sh", "-c", say, "{connection_file}"])
     return "own"
-
-
-def log_of(notebook: Notebook) -> Path:
-    return notebook.service.state / "logs" / "users" / f"{notebook.user}.log"
 
 
 @pytest.mark.parametrize("stream", [1, 2])
@@ -62,4 +57,4 @@ def test_a_kernel_whose_agent_was_killed_prints_on(notebook: Notebook) -> None:
 def test_what_was_printed_is_in_the_log(notebook: Notebook, own: str) -> None:
     """Also what opens the output by its name, as shells and R do; it is the user's."""
     notebook.kernel(own).run("import os; _ = os.system('echo by a program')")
-    wait_until(lambda: {"by name", "by a program"} <= set(log_of(notebook).read_text().splitlines()), 10)
+    wait_until(lambda: {"by name", "by a program"} <= set(notebook.log().splitlines()), 10)

@@ -73,6 +73,6 @@ def _load_jupyter_server_extension(server: Any) -> None:
     shown.add(server)
     file, limit = os.environ.get("HUBWRIGHT_OOM_FILE"), os.environ.get("MEM_LIMIT")
     if os.environ.get("HUBWRIGHT_MESSAGES"):
-        PeriodicCallback(messages.Messages(server, notices.NOTICE).look, messages.EVERY * 1000, jitter=0.2).start()
+        PeriodicCallback(messages.Messages(server).look, messages.EVERY * 1000, jitter=0.2).start()
     if file and limit:
         PeriodicCallback(MemoryWatch(server, Path(file), int(limit)).look, MEMORY_PERIOD * 1000).start()

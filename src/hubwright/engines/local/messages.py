@@ -7,6 +7,8 @@ from typing import Any
 from jupyterhub.utils import url_path_join
 from tornado.web import HTTPError
 
+from hubwright.engines.local import notices
+
 EVERY = 15.0
 """Seconds."""
 _SHOWN = 140
@@ -16,15 +18,15 @@ _SHOWN = 140
 class Messages:
     """Asks the hub, and shows each message once to whoever has JupyterLab open."""
 
-    def __init__(self, server: Any, notice: str) -> None:
-        """`notice`: the schema of events that JupyterLab shows as a notice."""
-        self._server, self._notice = server, notice
+    def __init__(self, server: Any) -> None:
+        """`server` is asked for its page, and for its way to the hub."""
+        self._server = server
         self._told: set[str] = set()
 
     async def look(self) -> None:
         """Show what is new; later, when the hub does not answer or no page is open."""
         logger = self._server.event_logger
-        if not logger._modified_listeners.get(self._notice):
+        if not notices.are_shown(logger):
             return
         auth = self._server.identity_provider.hub_auth
         headers = {"Authorization": f"token {auth.api_token}"}
@@ -37,6 +39,6 @@ class Messages:
                 self._told.add(one["id"])
                 text = f"{one['title']}: {one['text']}"
                 logger.emit(
-                    schema_id=self._notice,
+                    schema_id=notices.NOTICE,
                     data={"message": text if len(text) <= _SHOWN else one["text"], "level": "info"},
                 )

@@ -19,6 +19,11 @@ _LOOK = 2.0
 """Seconds between looks whether a page is open, while there is something to tell."""
 
 
+def are_shown(logger: Any) -> bool:
+    """Whether a page is open that shows notices; `logger` is the server's, of jupyter_events."""
+    return bool(logger._modified_listeners.get(NOTICE))
+
+
 class Notices:
     """Tells each notice once; JupyterLab shows 140 characters of it."""
 
@@ -37,7 +42,7 @@ class Notices:
             self._looking.start()
 
     def _look(self) -> None:
-        if not self._logger._modified_listeners.get(NOTICE):  # as `messages.Messages` asks
+        if not are_shown(self._logger):
             return
         for message in self._waiting:
             self._logger.emit(schema_id=NOTICE, data={"message": message, "level": "error"})
