@@ -186,6 +186,11 @@ class Site:
         return self.environments / "built.json"
 
     @property
+    def own_kernel(self) -> Path:
+        """The kernelspec of Hubwright's own environment; not there where `environments.default` is another."""
+        return self.environments / ".own" / "current" / "kernel"
+
+    @property
     def certificate(self) -> Path:
         """Certificate and key as Caddy reads them; for root and the hub's account only."""
         return self.run / "tls.pem"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import wheels
 from tests.conftest import Account, wait_until
 from tests.running import Service, port
 
@@ -42,6 +43,16 @@ def test_its_user_has_a_server_and_a_forked_kernel(running: Service, person: Acc
     pid = int(kernel.run("import os; print(os.getpid())"))
     assert Path(f"/proc/{pid}/cmdline").read_text().startswith(f"kernel {person.name}/")
     assert "1 server, 1 user." in running.cli("status").stdout
+    running.stop(person.name)
+
+
+def test_what_he_installs_in_a_notebook_is_not_installed_in_his_service(running: Service, person: Account) -> None:
+    """Whose environment is his own, so that pip could."""
+    made = wheels.write(running.folder / "wheels", "hwt_tau")
+    kernel = running.start(person.name).kernel()
+    assert "Successfully installed hwt-tau-1.0" in kernel.run(f"%pip install --no-index {made}")
+    space = person.home / ".local/share/hubwright/environments"
+    assert kernel.run("import hwt_tau; print(hwt_tau.__file__)").startswith(f"{space}/default-")
     running.stop(person.name)
 
 

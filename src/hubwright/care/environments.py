@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubwright.care.voice import Voice
-from hubwright.envs import building, is_built, offering, together
+from hubwright.envs import DEFAULT, building, is_built, offering, together
+from hubwright.envs.own import kernel
 from hubwright.errors import HubwrightError
 from hubwright.fields import Site
 
@@ -29,5 +30,9 @@ def prepare(environments: Mapping[str, Any], site: Site, voice: Voice) -> None:
             voice.warn(str(done))
     try:
         offering.offer(environments, site)
+        if not is_built(environments[DEFAULT]):
+            with building.readable():
+                building.make_folders(site)
+                kernel.keep(site.own_kernel.parent.parent)
     except HubwrightError as error:
         voice.warn(str(error))

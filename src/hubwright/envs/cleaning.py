@@ -15,7 +15,7 @@ from hubwright.fields import Site
 from hubwright.machine import disk
 
 _PATIENCE = 20.0
-_OURS = {".cache", ".julia", ".python"}
+_OURS = {".cache", ".julia", ".own", ".python"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ FOLDER = "HUBWRIGHT_ENVIRONMENTS"
 """The variable that names the folder of the shared environments."""
 BROKEN = "hubwright_broken"
 """In a kernelspec's metadata: why it cannot start."""
+OWN_KERNEL = "HUBWRIGHT_OWN_KERNEL"
+"""The variable that names the kernelspec of Hubwright's own environment: `python3` where hub.yaml names no other."""
 UNUSABLE = "HUBWRIGHT_UNUSABLE"
 """The variable that says which versions do not work where this runs: environment -> [its number, why]; as JSON."""
 _FRESH = 5.0
@@ -80,8 +82,7 @@ class KernelSpecs(KernelSpecManager):
         ours = {kernel.name: kernel for kernel in _shared()}
         taken = {NATIVE_KERNEL_NAME, *ours}
         if NATIVE_KERNEL_NAME not in ours:
-            native = Path(sys.prefix, "share", "jupyter", "kernels", NATIVE_KERNEL_NAME)
-            yield self._registered(NATIVE_KERNEL_NAME, native if native.exists() else Path(RESOURCES))
+            yield self._registered(NATIVE_KERNEL_NAME, _native())
         for name, folder in self._folders_of_registered().items():
             if name not in taken:
                 yield self._registered(name, Path(folder))
@@ -116,6 +117,14 @@ class KernelSpecs(KernelSpecManager):
         if not shutil.which(program):
             return _broken(spec.display_name, f"{program or 'its program'} is gone")
         return spec
+
+
+def _native() -> Path:
+    """Return the folder of the kernel of Hubwright's own environment."""
+    kept, installed = os.environ.get(OWN_KERNEL, ""), Path(sys.prefix, "share/jupyter/kernels", NATIVE_KERNEL_NAME)
+    if kept and os.path.exists(f"{kept}/kernel.json"):  # noqa: PTH110 (Path's raises)
+        return Path(kept)
+    return installed if installed.exists() else Path(RESOURCES)
 
 
 def _shared() -> Iterator[Kernel]:

@@ -57,6 +57,10 @@ print(json.dumps({
 }, default=str))
 """
 
+EXECUTED_SERVER = [
+    *("env", "--default-signal", str(PREFIX / "bin/python"), "-m", "jupyterhub.singleuser"),  # ours may ignore some
+    "--ServerApp.kernel_spec_manager_class=hubwright.envs.kernels.KernelSpecs",
+]
 DRAWN = """
 import random, uuid, numpy, multiprocessing, tempfile
 print([
@@ -79,8 +83,10 @@ auth: {kind: pam, allow: all}
 engine: {kind: local, memory: 2G, processes: 400}
 environments: {default: {preload: [numpy, pandas]}}
 """
-    person.add_kernel("executed")
-    return service(yaml).up().start(person.name)
+    running = service(yaml)
+    script = running.environments / ".own/current/kernel/launch"
+    person.add_kernel("executed", [str(script), "-f", "{connection_file}"])
+    return running.up().start(person.name)
 
 
 def processes_of(uid: int) -> dict[int, str]:
@@ -151,6 +157,16 @@ def test_multiprocessing_works_in_a_forked_kernel(notebook: Notebook, method: st
         f"with multiprocessing.get_context({method!r}).Pool(2) as pool:\n    print(pool.map(math.factorial, [3, 4]))"
     )
     assert notebook.kernel().run(code).strip() == "[6, 24]"
+
+
+def test_paths_that_were_computed_before_the_fork_are_the_users(notebook: Notebook, person: Account) -> None:
+    code = (
+        "import json, sys, sysconfig, jupyter_core.paths as p, multiprocessing.spawn as s\n"
+        "print(json.dumps([sysconfig.get_paths(), p.ENV_JUPYTER_PATH, p.ENV_CONFIG_PATH, str(s.get_executable())]))"
+    )
+    forked, executed = (notebook.kernel(name).value(code) for name in ("python3", "executed"))
+    assert forked == executed
+    assert forked[0]["purelib"].startswith(str(person.home))
 
 
 def test_pip_behaves_the_same(notebook: Notebook) -> None:
@@ -286,7 +302,7 @@ def test_a_forked_server_is_the_server_that_execution_gives(notebook: Notebook, 
     env["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:{number}{notebook.base}"
     env["JUPYTER_RUNTIME_DIR"] = str(person.home / "runtime")
     executed = subprocess.Popen(
-        ["env", "--default-signal", str(PREFIX / "bin/python"), "-m", "jupyterhub.singleuser"],  # ours may ignore some
+        EXECUTED_SERVER,
         env=env,
         cwd=entry.pw_dir,
         user=entry.pw_uid,

@@ -76,10 +76,9 @@ class Agent:
         from hubwright.engines.local import kernel, kernel_app
 
         with kernel_app.leaving():
-            self.channel.close()
             for pidfd in self.kernels:
                 os.close(pidfd)
-            kernel.run(request, self.cpus)
+            kernel.run(request, self.cpus, self.channel)
 
     def _ended(self, pidfd: int) -> None:
         pid = self.kernels.pop(pidfd)

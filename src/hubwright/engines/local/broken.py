@@ -8,6 +8,8 @@ from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpec
 
+from hubwright.engines.local.zygotes import asking
+
 _RUN = {
     "python": (
         ".ipython/profile_default/startup/*.py",
@@ -55,7 +57,8 @@ def words(kernel: KernelSpec, said: str, home: Path, folder: Path) -> str:
 
 def _own(kernel: KernelSpec, home: Path, folder: Path) -> Iterator[str]:
     """Yield what is there of what runs, as a user writes it."""
-    language, environment = kernel.language.lower(), Path(kernel.resource_dir).parent.parent.name
+    language = kernel.language.lower()
+    environment = kernel.metadata.get(asking.ENVIRONMENT) or Path(kernel.resource_dir).parent.parent.name
     places = [(home, pattern.format(environment)) for pattern in _RUN.get(language, ())]
     places += [(folder, pattern) for pattern in _BESIDE.get(language, ())]
     found = dict.fromkeys(path for place, pattern in places for path in sorted(place.glob(pattern)))

@@ -151,6 +151,7 @@ def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, run
         "PATH": f"{site.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
         "JUPYTER_RUNTIME_DIR": str(runtime),
         "HUBWRIGHT_ENVIRONMENTS": str(site.environments),
+        "HUBWRIGHT_OWN_KERNEL": str(site.own_kernel),
         "HUBWRIGHT_ZYGOTES": str(site.zygote_socket),
         **launch.env,
     }

@@ -18,7 +18,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 from tornado.web import HTTPError
 
-from hubwright.engines.local import agent, broken, launch, output
+from hubwright.engines.local import agent, broken, launch, output, own_space
 from hubwright.engines.local.forked import ForkedKernel
 from hubwright.engines.local.zygotes import asking
 from hubwright.machine.process import Process
@@ -50,6 +50,8 @@ class AgentClient:
         self.numbers = itertools.count(1)
         self.waiting: dict[int, asyncio.Future[ForkedKernel]] = {}
         self.kernels: dict[int, ForkedKernel] = {}
+        self.unfit: set[int] = set()
+        """The pids of those that must be executed."""
         self.alive = True
         self.printed = b""
         """The last that kernels have printed."""
@@ -65,11 +67,17 @@ class AgentClient:
             self._listening = True
         return self.outlet[1] if self.outlet else 1
 
-    async def start(self, connection_file: str, env: dict[str, str], folder: str) -> ForkedKernel | None:
-        """Return a forked kernel, or None when the agent is gone or the request too large for it."""
+    async def start(self, wish: dict[str, Any]) -> ForkedKernel | None:
+        """Return a forked kernel, or None when the agent is gone or the request too large for it.
+
+        It may find that it must be executed after all, and end; see `unfit`.
+
+        Args:
+            wish: the connection file, the environment, the folder, and the script that would execute the kernel.
+        """
         loop = asyncio.get_running_loop()
         number = next(self.numbers)
-        packet = b"%d " % number + json.dumps({"file": connection_file, "env": env, "folder": folder}).encode()
+        packet = b"%d " % number + json.dumps(wish).encode()
         if not self.alive or len(packet) > agent.PACKET:
             return None
         answer: asyncio.Future[ForkedKernel] = loop.create_future()
@@ -100,6 +108,9 @@ class AgentClient:
                     answer.set_exception(ConnectionResetError())
             return
         word, first, second = packet.decode().split()
+        if word == "execute":
+            self.unfit.add(int(first))
+            return
         if word == "ended":
             if kernel := self.kernels.pop(int(first), None):
                 kernel.returncode = int(second)
@@ -176,12 +187,22 @@ class ForkProvisioner(LocalProvisioner):
             self.process: Any = kernel
             self.pid = self.pgid = kernel.pid
             await _bound(kernel, self.connection_info, _BINDING)
-            return self.connection_info
+            if not await self._is_unfit(kernel):
+                return self.connection_info
         info = await super().launch_kernel(cmd, **{"stdout": printed, "stderr": printed, **words})
         if self.pid:
             _expose_to_oom(self.pid)
         await _bound(self.process, info, _WATCHED)
         return info
+
+    async def _is_unfit(self, kernel: ForkedKernel) -> bool:
+        """Whether a forked kernel has ended because it must be executed; it said so before."""
+        if kernel.poll() is None or not _client:
+            return False
+        await asyncio.sleep(0)  # the loop has not looked at the channel since then
+        unfit = kernel.pid in _client.unfit
+        _client.unfit.discard(kernel.pid)
+        return unfit
 
     async def _watch(self, process: Any, folder: Path) -> None:
         """Tell the user of a kernel that ends while his own files run in it; once, as it is started again."""
@@ -224,26 +245,34 @@ class ForkProvisioner(LocalProvisioner):
         spec, folder = self.kernel_spec, Path(self.kernel_spec.resource_dir)
         env = {name: str(value) for name, value in words.get("env", os.environ).items()}
         cwd = words.get("cwd") or str(Path.cwd())
-        if shared := spec.metadata.get(asking.ENVIRONMENT):
-            if spec.env or len(cmd) != 3 or cmd[:2] != [str(folder / "launch"), "-f"]:
+        if not is_own(folder) and (shared := spec.metadata.get(asking.ENVIRONMENT)):
+            if spec.env or len(cmd) != 3 or cmd[:2] != [str(folder / own_space.SCRIPT), "-f"]:
                 return None
             return await asking.fork(asking.Wish(str(shared), cmd[2], env, cwd, printed))
-        file = forkable(cmd, spec.env, folder)
-        return await _client.start(file, env, cwd) if file and _client else None
+        if not _client or spec.env or not forkable(cmd, folder):
+            return None
+        script = cmd[0] if is_own(folder) else ""
+        return await _client.start({"file": cmd[-1], "env": env, "folder": cwd, "launch": script})
 
 
-def forkable(cmd: list[str], env: dict[str, str], spec: Path) -> str:
-    """Return the connection file when a fork gives the same kernel as executing `cmd`; else an empty string.
+def is_own(spec: Path) -> bool:
+    """Whether a kernelspec is the one of Hubwright's own environment, with a folder of the user's own on top of it."""
+    return str(spec) == os.environ.get(own_space.KERNEL)
 
-    It does when the command is this interpreter's plain ipykernel, the kernelspec is root's (or the service's own)
-    and adds no environment, and nothing of the user's hides a module that was imported before the fork.
+
+def forkable(cmd: list[str], spec: Path) -> bool:
+    """Whether a fork gives the same kernel as executing `cmd`, whose last word is the connection file.
+
+    It does when the command is that of this environment's kernelspec, or this interpreter's plain ipykernel and the
+    kernelspec root's, and nothing of the user's hides a module that was imported before the fork. At what he has
+    installed for this environment the forked kernel looks itself.
     """
-    flags, starter = cmd[1:-4], cmd[-4:-1]
-    if len(cmd) < 5 or Path(cmd[0]) != Path(sys.executable) or starter != ["-m", "ipykernel_launcher", "-f"]:
-        return ""
-    if flags not in _STARTERS or env or not _trusted(spec) or _hidden_modules():
-        return ""
-    return cmd[-1]
+    if is_own(spec):
+        known = cmd[:-1] == [str(spec / own_space.SCRIPT), "-f"]
+    else:
+        known = Path(cmd[0]) == Path(sys.executable) and cmd[-4:-1] == ["-m", "ipykernel_launcher", "-f"]
+        known = known and cmd[1:-4] in _STARTERS and _trusted(spec)
+    return known and not _hidden_modules()
 
 
 async def _bound(kernel: Any, info: KernelConnectionInfo, patience: float) -> None:

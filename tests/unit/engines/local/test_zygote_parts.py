@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import hubwright
-from hubwright.engines.local.zygotes import callers, own_space, program, terms
+from hubwright.engines.local import own_space
+from hubwright.engines.local.zygotes import callers, program, terms
 
 HERE = Path(hubwright.__file__).parents[1]
 _OF_THE_ENVIRONMENT = {"ipykernel", "IPython", "traitlets", "zmq"}
@@ -76,7 +77,7 @@ def test_where_debians_own_python_was_forked_its_folders_are_the_users():
     code = (
         "import json, sys, sysconfig\n"
         f"import runpy; runpy.run_path({str(Path(program.__file__))!r})['lend']()\n"
-        "from hubwright.engines.local.zygotes import own_space as o\n"
+        "from hubwright.engines.local import own_space as o\n"
         "o.move_in(o.Space('/x/bin/python', {'VIRTUAL_ENV': '/x'}), sys.path[-1])\n"
         "print(json.dumps([sysconfig.get_path('purelib'), sysconfig.get_paths()['scripts'], sys.prefix]))"
     )

@@ -12,8 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from hubwright.engines.local import kernel_app, preload
-from hubwright.engines.local.zygotes import own_space, terms
+from hubwright.engines.local import kernel_app, own_space, preload
+from hubwright.engines.local.zygotes import terms
 from hubwright.machine import capabilities, keyring, namespaces
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _suits(env: dict[str, str], folder: str, space: own_space.Space) -> bool:
     own = space.environment
     if not own.keys().isdisjoint(preload.THREADS) or own.get("LANG", _LANGUAGE) != _LANGUAGE:
         return False
-    return not space.hides() and not own_space.has_settings(env, folder)
+    return space.suits(folder)
 
 
 def _be_kernel(words: dict[str, Any], space: own_space.Space, wanted: Wanted) -> None:

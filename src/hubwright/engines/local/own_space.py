@@ -19,6 +19,10 @@ from typing import Any
 
 from hubwright.engines.local import preload
 
+KERNEL = "HUBWRIGHT_OWN_KERNEL"
+"""The variable that names the kernelspec of Hubwright's own environment."""
+SCRIPT = "launch"
+"""What executes a kernel there, and tells how."""
 _BRIDGE = "_hubwright.pth"
 """What leads from the user's packages to the shared ones."""
 _AT_START = {"sitecustomize", "usercustomize"}
@@ -36,10 +40,14 @@ class Space:
         """The user's virtual environment; the shared one's folder where the home takes nothing."""
         return self.environment["VIRTUAL_ENV"]
 
+    def suits(self, folder: str) -> bool:
+        """Whether a fork gives the kernel that executing would; `folder` is where it is to run."""
+        return not self.hides() and not has_settings(self.environment, folder)
+
     @property
     def packages(self) -> Path:
         """Where the user's own packages are."""
-        return Path(self.prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
+        return packages_in(self.prefix)
 
     def hides(self) -> bool:
         """Whether something there would be imported, or run, in place of what was imported before the fork."""
@@ -49,6 +57,11 @@ class Space:
         if any(name.endswith(".pth") for name in names):
             return True
         return not {name.split(".")[0] for name in names}.isdisjoint(_AT_START.union(sys.modules))
+
+
+def packages_in(prefix: str) -> Path:
+    """Return where a virtual environment of this Python has its packages."""
+    return Path(prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
 
 
 def look(launch: str, env: Mapping[str, str], folder: str) -> Space | None:
