@@ -68,6 +68,7 @@ HUBWRIGHT_SHARED=$shared/lib/python{minor}/site-packages
 export VIRTUAL_ENV PATH HUBWRIGHT_SHARED
 {variables}[ "$1" != --try ] || {{ {there}; exec "$python" -c 'import ipykernel_launcher'; }}
 [ "$1" != --tell ] || {{ printf '%s\\0' "$python"; exec env -0; }} # for a kernel that is forked
+[ "$1" != --in ] || {{ shift; exec "$@"; }} # for a terminal
 exec "$python" -m ipykernel_launcher "$@"
 """
 _BRIDGE = "import os, site; site.addsitedir(os.environ.get('HUBWRIGHT_SHARED', {fallback!r}))\n"

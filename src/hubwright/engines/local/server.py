@@ -16,13 +16,9 @@ from jupyter_server.serverapp import ServerApp
 from jupyterlab.commands import get_app_dir
 from traitlets import Bool, Unicode
 
-from hubwright.engines.local import preload, settings, sharing
+from hubwright.engines.local import preload, settings, sharing, terminals
 from hubwright.engines.local.singleuser import SingleUser
 
-_SHELL = (
-    "read own </proc/self/oom_score_adj; echo $((own + 500)) >/proc/self/oom_score_adj 2>/dev/null; "
-    'exec "${SHELL:-/bin/sh}" -l'
-)
 ARGUMENTS = (
     "--ServerApp.jpserver_extensions=hubwright.engines.local.extension=True",
     # its own metrics would walk through all processes every second, and wait 50 ms for each of them
@@ -36,7 +32,8 @@ ARGUMENTS = (
     f"--LabApp.extra_labextensions_path={sharing.OWN}",
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    f"--ServerApp.terminado_settings={{'shell_command': ['/bin/sh', '-c', {_SHELL!r}]}}",
+    f"--ServerApp.terminado_settings={{'shell_command': {terminals.COMMAND!r}}}",
+    "--TerminalsExtensionApp.terminal_manager_class=hubwright.engines.local.terminals.Terminals",
 )
 """What every server is told: kernels on Unix sockets, forked where they can be; terminals end before the server;
 
