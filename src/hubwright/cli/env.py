@@ -49,7 +49,7 @@ def list_environments(config: ConfigOption = None, state: StateOption = None, as
     loaded, site = resolve(config, state)
     rows = [_row(name, entry, site) for name, entry in loaded.hub.environments.items()]
     for row in rows:
-        row["bytes"] = cleaning.taken(site.environments / row["name"]) if row["version"] else None
+        row["bytes"] = cleaning.taken(building.versions_of(row["name"], site).folder) if row["version"] else None
     if as_json:
         print(json.dumps(rows, indent=1))
         return
@@ -83,7 +83,11 @@ def show(
     told = _row(name, entry, site) | {
         "prefix": current.prefix if current else "",
         "installed": dict(current.packages) if current else {},
-        "kept": [{"version": one.number, "built": one.built} for one in versions.all()],
+        "bytes": cleaning.taken(versions.folder) if current else None,
+        "kept": [
+            {"version": one.number, "built": one.built, "bytes": cleaning.taken(versions.folder_of(one))}
+            for one in versions.all()
+        ],
     }
     if as_json:
         print(json.dumps(told, indent=1))
@@ -95,7 +99,10 @@ def show(
         console.print(f"[yellow]{told['state']}[/]")
     for one in told["kept"]:
         mark = "current" if one["version"] == told["version"] else ""
-        console.print(f"version {one['version']}, built {one['built']} {mark}".rstrip())
+        disk = "" if one["bytes"] is None else f", {size(one['bytes'])}"
+        console.print(f"version {one['version']}, built {one['built']}{disk} {mark}".rstrip())
+    if len(told["kept"]) > 1 and told["bytes"] is not None:
+        console.print(f"All together, with what they share counted once: {size(told['bytes'])}.")
     for package, number in sorted(told["installed"].items(), key=lambda item: item[0].lower()):
         console.print(printable(f"  {package} {number}"), markup=False)
 

@@ -78,10 +78,14 @@ class Versions:
         made.mkdir(mode=0o755)
         return made
 
+    def folder_of(self, version: Version) -> Path:
+        """Return where a version is."""
+        return self.folder / "versions" / str(version.number)
+
     def record(self, version: Version) -> None:
         """Write down that a version is whole."""
         text = json.dumps(asdict(version), indent=1)
-        write_atomically(self._folder_of(version) / _RECORD, text, 0o644)
+        write_atomically(self.folder_of(version) / _RECORD, text, 0o644)
 
     def take(self, version: Version) -> None:
         """Give new kernels this version, in one step; kernels that run keep theirs."""
@@ -99,8 +103,8 @@ class Versions:
         current = self.current()
         gone = [one for one in self.all()[:-KEPT] if current is None or one.number != current.number]
         for one in gone:
-            (self._folder_of(one) / _RECORD).unlink()  # from here on it is none, whatever happens
-            remove(self._folder_of(one))
+            (self.folder_of(one) / _RECORD).unlink()  # from here on it is none, whatever happens
+            remove(self.folder_of(one))
         return [one.number for one in gone]
 
     def before(self, number: int | None) -> Version:
@@ -142,9 +146,6 @@ class Versions:
             raise Refused(f"{self.name} is just being built, by process {other}.", remedy="Wait for it.") from None
         finally:
             os.close(descriptor)
-
-    def _folder_of(self, version: Version) -> Path:
-        return self.folder / "versions" / str(version.number)
 
     def _read(self, path: Path) -> Version | None:
         try:

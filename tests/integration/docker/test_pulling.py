@@ -68,7 +68,8 @@ def in_terminal(
     """
     ours, theirs = pty.openpty()
     env = {**service.env(), "TERM": "xterm", "COLUMNS": "200"}
-    program = subprocess.Popen(service.command(*words), stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    command = ["env", "--default-signal", *service.command(*words)]  # the tests may have been started to ignore some
+    program = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     shown, sent, deadline = b"", False, time.monotonic() + 90
     try:

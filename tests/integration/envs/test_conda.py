@@ -331,6 +331,13 @@ def test_several_are_built_at_once_and_what_nobody_needs_is_cleaned(changed):
     before = du(changed.site.environments)
     rows = {one["name"]: one["bytes"] for one in json.loads(changed.env("list", "--json").stdout)}
     assert rows["first"] == du(changed.site.environments / "first")
+    shown = json.loads(changed.env("show", "lab", "--json").stdout)
+    assert shown["bytes"] == rows["lab"]
+    for one in shown["kept"]:
+        assert one["bytes"] == du(changed.site.environments / "lab/versions" / str(one["version"]))
+    text = changed.env("show", "lab").stdout
+    assert f", {size(shown['kept'][-1]['bytes'])} current\n" in text
+    assert f"counted once: {size(shown['bytes'])}." in text
     done = changed.env("clean", "--versions", "--yes")
     assert done.returncode == 0, done.stderr
     freed = before - du(changed.site.environments)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hubwright.envs import Made, Tell, Wanted, bytecode, irkernel, marks, named, python, taking, trying, uvs
-from hubwright.envs.conda import activation
+from hubwright.envs.conda import activation, passwords
 from hubwright.envs.conda.config import Config
 from hubwright.envs.conda.environment_file import EnvironmentFile, parse
 from hubwright.envs.conda.pip import Pip, locked
@@ -72,8 +72,9 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     _refuse(config, site, where)
     told = _file(config, site)
     lock = wanted.lock or _solve(config, told, site, wanted.cache, where, tell)
-    lock = lock.replace(_HUB, f"{_base(site)}/")
-    packages = _link(lock, prefix, wanted.cache, where, tell)
+    lock = passwords.without(lock.replace(_HUB, f"{_base(site)}/"))
+    _, opens = passwords.apart(_channels(config, told), where)
+    packages = _link(lock, opens, prefix, wanted.cache, where, tell)
     marks.for_conda(prefix, wanted.name)
     variables = {"CONDA_PREFIX": str(prefix), **activation.variables(prefix), **told.variables}
     shown = config.display or wanted.name
@@ -114,25 +115,26 @@ def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
     told = _file(config, site)
     text = _solve(config, told, site, cache, "packages", tell)
     listed = _pips(config, told, site)
-    return text + (_lock_pips(text, listed, site, cache, tell) if listed else "")
+    _, opens = passwords.apart(_channels(config, told), "packages")
+    return text + (_lock_pips(text, opens, listed, site, cache, tell) if listed else "")
 
 
-def _lock_pips(lock: str, listed: list[str], site: Site, cache: Path, tell: Tell) -> str:
+def _lock_pips(lock: str, opens: passwords.Passwords, listed: list[str], site: Site, cache: Path, tell: Tell) -> str:
     """Return the lines of a lock for pip's packages, which are chosen for what conda's lock links."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=site.environments) as folder:
         place = Path(folder)
         trying.show(place)
         prefix = place / "prefix"
-        _link(lock.replace(_HUB, f"{_base(site)}/"), prefix, cache, "packages", tell)
+        _link(lock.replace(_HUB, f"{_base(site)}/"), opens, prefix, cache, "packages", tell)
         there = python.ask(prefix / "bin" / "python", "packages").packages
         with taking.bench(place, site) as bench:
             pip = Pip(bench, prefix, listed, "packages", tell)
             return pip.lock(pip.choose(there)).replace(f"{_base(site)}/", _HUB)
 
 
-def _link(lock: str, prefix: Path, cache: Path, where: str, tell: Tell) -> dict[str, str]:
+def _link(lock: str, opens: passwords.Passwords, prefix: Path, cache: Path, where: str, tell: Tell) -> dict[str, str]:
     """Put what a lock names into `prefix`, readable by all; return names and versions."""
-    request = {"do": "link", "lock": lock, "prefix": str(prefix), "cache": str(_folder(cache))}
+    request = {"do": "link", "lock": lock, "passwords": opens, "prefix": str(prefix), "cache": str(_folder(cache))}
     packages: dict[str, str] = _ask(request, where, tell)["linked"]
     taking.make_plain(prefix)
     return packages
@@ -185,12 +187,12 @@ def _distributions(prefix: Path, packages: list[str]) -> list[str]:
 
 
 def _solve(config: Config, told: EnvironmentFile, site: Site, cache: Path, where: str, tell: Tell) -> str:
+    listed, opens = passwords.apart(_channels(config, told), where)
     channels = [
-        named.beside(site, channel).resolve().as_uri() if _is_folder(channel) else channel
-        for channel in _channels(config, told)
+        named.beside(site, channel).resolve().as_uri() if _is_folder(channel) else channel for channel in listed
     ]
     specs = [*_ALWAYS[config.kernel], *told.packages, *config.packages]
-    request = {"do": "solve", "specs": specs, "channels": channels, "cache": str(_folder(cache))}
+    request = {"do": "solve", "specs": specs, "channels": channels, "passwords": opens, "cache": str(_folder(cache))}
     text: str = _ask(request, where, tell)["lock"]
     return text.replace(f"{_base(site)}/", _HUB)
 

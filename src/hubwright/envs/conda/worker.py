@@ -2,10 +2,10 @@
 
     python -I -m hubwright.envs.conda.worker < request
 
-The request is one line of JSON, `{"do": "solve", "specs", "channels", "cache"}` or `{"do": "link", "lock", "prefix",
-"cache"}`, as it may hold the password of a channel. It answers with lines of JSON: `{"step": "..."}` while it works,
-then `{"lock": "..."}`, `{"linked": {name: version}}` or `{"wrong": "..."}`. It ends at once when its input is closed,
-that is, with who asked.
+The request is one line of JSON, `{"do": "solve", "specs", "channels", "passwords", "cache"}` or `{"do": "link", "lock",
+"passwords", "prefix", "cache"}`, with what opens the channels (`passwords.py`). It answers with lines of JSON:
+`{"step": "..."}` while it works, then `{"lock": "..."}`, `{"linked": {name: version}}` or `{"wrong": "..."}`. It ends
+at once when its input is closed, that is, with who asked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -50,9 +52,9 @@ class Reporter(rattler.InstallerReporter):
         return operation
 
 
-async def solve(specs: list[str], channels: list[str], cache: Path) -> str:
+async def solve(specs: list[str], channels: list[str], cache: Path, config: rattler.Config) -> str:
     """Return the lock file's text for what fits together, for this kind of machine."""
-    gateway = rattler.Gateway.from_config(_config(), cache_dir=cache / "repodata")
+    gateway = rattler.Gateway.from_config(config, cache_dir=cache / "repodata")
     machine = rattler.VirtualPackage.detect()
     tell(step="Looking for packages that fit together")
     found = await rattler.solve(channels, specs, gateway=gateway, virtual_packages=machine)
@@ -67,7 +69,7 @@ async def solve(specs: list[str], channels: list[str], cache: Path) -> str:
         return path.read_text()
 
 
-async def link(lock: str, prefix: str, cache: Path) -> dict[str, str]:
+async def link(lock: str, prefix: str, cache: Path, config: rattler.Config) -> dict[str, str]:
     """Put what a lock file names into `prefix`; return names and versions. No script of a package is run."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lock"
@@ -87,14 +89,19 @@ async def link(lock: str, prefix: str, cache: Path) -> dict[str, str]:
         execute_link_scripts=False,
         show_progress=False,
         reporter=Reporter(len(records)),
-        config=_config(),
+        config=config,
     )
     return {record.name.normalized: str(record.version) for record in records}
 
 
-def _config() -> rattler.Config:
-    """Return rattler's settings: the machine's certificates, where an institute adds its own."""
-    return rattler.Config.from_toml('tls-root-certs = "system"')
+@contextmanager
+def _configured(passwords: dict[str, Any]) -> Iterator[rattler.Config]:
+    """Give rattler's settings: the machine's certificates, where an institute adds its own, and what opens channels."""
+    with tempfile.NamedTemporaryFile("w") as file:
+        json.dump(passwords, file)
+        file.flush()
+        told = ['tls-root-certs = "system"', f"authentication-override-file = {json.dumps(file.name)}"]
+        yield rattler.Config.from_toml("\n".join(told))
 
 
 def _verify(record: rattler.RepoDataRecord) -> None:
@@ -121,10 +128,11 @@ def main() -> None:
     threading.Thread(target=_end_with_who_asked, daemon=True).start()
     cache = Path(request["cache"])
     try:
-        if request["do"] == "solve":
-            tell(lock=asyncio.run(solve(request["specs"], request["channels"], cache)))
-        else:
-            tell(linked=asyncio.run(link(request["lock"], request["prefix"], cache)))
+        with _configured(request["passwords"]) as config:
+            if request["do"] == "solve":
+                tell(lock=asyncio.run(solve(request["specs"], request["channels"], cache, config)))
+            else:
+                tell(linked=asyncio.run(link(request["lock"], request["prefix"], cache, config)))
     except Exception as error:  # each of rattler's is a class of its own, without a base
         tell(wrong=str(error))
     os._exit(0)  # not by returning: rattler's threads would still ask for the interpreter
