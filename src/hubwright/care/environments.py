@@ -30,9 +30,13 @@ def prepare(environments: Mapping[str, Any], site: Site, voice: Voice) -> None:
             voice.warn(str(done))
     try:
         offering.offer(environments, site)
-        if not is_built(environments[DEFAULT]):
-            with building.readable():
-                building.make_folders(site)
-                kernel.keep(site.own_kernel.parent.parent)
     except HubwrightError as error:
         voice.warn(str(error))
+    if is_built(environments[DEFAULT]):
+        return
+    try:
+        with building.readable():
+            building.make_folders(site)
+            kernel.keep(site.own_kernel.parent.parent)
+    except HubwrightError as error:
+        voice.warn(f"People cannot install packages of their own with Hubwright's own Python. {error}")

@@ -55,12 +55,14 @@ _LAUNCH = """#!/bin/sh
 # What `%pip install`, or `!pip install`, brings goes to a folder of the user's own, which stands before the shared one.
 shared={shared}
 own="${{XDG_DATA_HOME:-$HOME/.local/share}}/hubwright/environments/{name}-{minor}"
-if {{ [ "$(readlink "$own/bin/python")" = {base} ] && [ -e "$own/pyvenv.cfg" ] && [ -e "$own/bin/pip" ] || (
+packages=$own/lib/python{minor}/site-packages
+if {{ [ "$(readlink "$own/bin/python")" = {base} ] && [ -e "$own/pyvenv.cfg" ] && [ -e "$own/bin/pip" ] &&
+  [ -r "$packages/_hubwright.pth" ] || (
     umask 077 && mkdir -p "$own" && cp -Rf {own}/. "$own" &&
     {{ mv "$own/pyvenv.cfg.new" "$own/pyvenv.cfg" || [ -e "$own/pyvenv.cfg" ]; }}  # another kernel was as quick
-  ); }} 2>/dev/null; then
+  ); }} 2>/dev/null && [ -x "$packages" ]; then
   python=$own/bin/python VIRTUAL_ENV=$own PATH="$own/bin:$shared/bin:$PATH"
-else # a home that is full or cannot be written to
+else # a home that is full or cannot be written to, or a folder of root's in it
   python=$shared/bin/python VIRTUAL_ENV=$shared PATH="$shared/bin:$PATH"
   export PIP_PREFIX="$own" # pip says what is wrong there, and not that the shared folder is closed
 fi
@@ -68,7 +70,7 @@ HUBWRIGHT_SHARED=$shared/lib/python{minor}/site-packages
 export VIRTUAL_ENV PATH HUBWRIGHT_SHARED
 {variables}[ "$1" != --try ] || {{ {there}; exec "$python" -c 'import ipykernel_launcher'; }}
 [ "$1" != --tell ] || {{ printf '%s\\0' "$python"; exec env -0; }} # for a kernel that is forked
-[ "$1" != --in ] || {{ shift; exec "$@"; }} # for a terminal
+[ "$1" != --in ] || {{ shift; unset PIP_PREFIX; exec "$@"; }} # for a terminal, which lives longer
 exec "$python" -m ipykernel_launcher "$@"
 """
 _BRIDGE = "import os, site; site.addsitedir(os.environ.get('HUBWRIGHT_SHARED', {fallback!r}))\n"

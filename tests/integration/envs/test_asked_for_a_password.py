@@ -145,6 +145,14 @@ def test_a_token_opens_a_channel_as_a_password_does(lab, served, address):
         lab.build()
 
 
+def test_a_password_that_is_not_in_hub_yaml_is_found_as_conda_finds_it(lab, address, monkeypatch, tmp_path):
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login hwt password {PASSWORD}\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lab.write(ENTRIES["conda"].format(address()).replace("hwt-tau]", "hwt-tau], display: Netrc"))
+    assert lab.build().packages["hwt-tau"] == "1.0"
+
+
 def _is_shown(path: Path, lab: Lab) -> bool:
     """Whether somebody else than root may read a file."""
     done = subprocess.run(["cat", str(path)], user="nobody", group="nogroup", extra_groups=[], capture_output=True)

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests import wheels
 from tests.conftest import Account
 from tests.running import PREFIX, Kernel, Notebook, Service
+
+from hubwright.envs.own import kernel as own
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 YAML = """\
@@ -131,21 +134,52 @@ def test_where_the_home_takes_nothing_kernels_start_and_pip_says_why(notebook, w
     assert str(who.home) in said
 
 
-def test_another_python_gets_another_kernel_and_what_runs_keeps_its_own(running):
-    """The script is of a version, as an environment's is, and written anew only when something has changed."""
-    from hubwright.envs.own import kernel
-    from hubwright.envs.versions import Versions
+def test_what_a_power_cut_has_left_of_the_kernel_is_made_anew(running, notebook):
+    """Also where what was to say so is gone, or what it says of another Python."""
+    folder = running.environments / ".own"
+    before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*") if not path.is_symlink()}
+    own.keep(folder)
+    whole = {path: path.lstat().st_mtime_ns for path in folder.rglob("*") if not path.is_symlink()}
+    assert {path: when for path, when in whole.items() if path != folder} == before, "what is whole is let be"
+    script = (folder / "current").resolve() / "kernel" / "launch"
+    text = script.read_text()
+    script.write_text(text[:100])
+    (folder / "older").mkdir()
+    own.keep(folder)
+    assert script.read_text() == text
+    (folder / "current" / "digest").write_bytes(b"")
+    script.unlink()
+    own.keep(folder)
+    assert script.read_text() == text
+    assert {path.name for path in folder.iterdir()} == {"current", script.parent.parent.name}
+    assert is_forked(notebook.kernel())
 
-    versions = Versions(running.environments / ".own")
-    before = versions.current()
-    kernel.keep(versions.folder)
-    assert versions.current() == before
-    record = versions.folder / "current" / "version.json"
-    record.write_text(record.read_text().replace(before.source, "0" * 64))
-    kernel.keep(versions.folder)
-    after = versions.current()
-    assert (after.number, after.source) == (before.number + 1, before.source)
-    script = versions.folder / "versions" / str(before.number) / "kernel" / "launch"
-    nowhere = {"HOME": "/proc/nowhere"}
-    told = subprocess.run([script, "--tell"], capture_output=True, text=True, timeout=20, env=nowhere)
-    assert told.stdout.split("\0")[0] == f"{PREFIX}/bin/python"
+
+@pytest.mark.parametrize("damage", ["rm -r {0}/lib/python*/site-packages/*", "rm -r {0}/lib", "rm {0}/bin/python"])
+def test_a_space_that_somebody_has_damaged_is_mended(notebook, who, wheel, damage):
+    notebook.kernel()
+    subprocess.run(["sh", "-c", damage.format(who.home / SPACE)], check=True)
+    kernel = notebook.kernel()
+    assert is_forked(kernel)
+    assert "Successfully installed hwt-tau-1.0" in kernel.run(f"%pip install --no-index {wheel}")
+
+
+@pytest.mark.parametrize("place", ["lib", PACKAGES.removeprefix(f"{SPACE}/")])
+def test_a_folder_of_roots_in_it_is_left_out(notebook, who, place):
+    """As `sudo pip` leaves one."""
+    notebook.kernel()
+    os.chown(who.home / SPACE / place, 0, 0)
+    (who.home / SPACE / place).chmod(0o700)
+    kernel = notebook.kernel()
+    assert is_forked(kernel)
+    assert kernel.run("import numpy, sys; print(sys.prefix)") == f"{PREFIX}\n"
+
+
+def test_many_that_must_be_executed_start_at_once(running, notebook, who):
+    """Each says so before it ends, however busy its server is."""
+    notebook.kernel()
+    put(who, "hwt_start.pth", "import os; os.environ['HWT_TOLD'] = 'yes'\n")
+    with ThreadPoolExecutor(6) as beside:
+        kernels = [*beside.map(lambda _: notebook.kernel(), range(6))]
+    assert [kernel.run("import os; print(os.environ['HWT_TOLD'])") for kernel in kernels] == ["yes\n"] * 6
+    assert "ended while it started" not in notebook.log()

@@ -70,7 +70,7 @@ def test_pip_in_a_terminal_installs_for_the_notebooks(running, who, shell):
         True,
     ]
     assert typed(notebook, "command -v jupyter") == f"{PREFIX}/bin/jupyter\n"
-    assert typed(notebook, "echo $0 ${HUBWRIGHT_PYTHON-none} ${HUBWRIGHT_PATH-none}").split()[1:] == ["none", "none"]
+    assert "HUBWRIGHT_BEFORE" not in typed(notebook, "env; set")
 
 
 def test_what_a_login_reads_is_read(notebook, who):
@@ -85,19 +85,42 @@ def test_what_a_login_reads_is_read(notebook, who):
     assert typed(notebook, "told") == "first\n"
 
 
+def test_a_posix_shells_own_settings_are_read(running, who):
+    """What ENV names, too, which such a shell reads when it is no login shell."""
+    subprocess.run(["usermod", "--shell", "/bin/sh", who.name], check=True)
+    set_own(who, ".profile", "export ENV=$HOME/.shrc MINE=yes\n")
+    set_own(who, ".shrc", "told() { echo $MINE; }\n")
+    said = typed(running.start(who.name), "told; command -v python")
+    assert re.fullmatch(rf"yes\n{who.home}/.local/\S+/bin/python\n", said)
+
+
+def test_jupyter_in_a_terminal_runs_notebooks_as_the_notebooks_run(running, notebook, who):
+    """With what was installed there."""
+    wheel = wheels.write(running.folder / "wheels", "hwt_tau", files={"hwt_tau.py": "DIGITS = 6.28\n"})
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "id": "a"}
+    cell["source"] = "import hwt_tau; open('told', 'w').write(str(hwt_tau.DIGITS))"
+    set_own(who, "x.ipynb", json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    said = typed(notebook, f"pip install --no-index {wheel} && jupyter execute --kernel_name=python3 x.ipynb")
+    assert (who.home / "told").read_text() == "6.28", said
+    listed = typed(notebook, "jupyter kernelspec list")
+    assert f"{running.environments}/.own/current/kernel" in listed or "shown/kernels/python3" in listed
+
+
 def test_a_terminal_opens_where_the_home_takes_nothing(notebook, who):
     share = who.home / ".local" / "share"
     share.mkdir(parents=True)
     os.chown(share, 0, 0)
     assert typed(notebook, "command -v python") == f"{PREFIX}/bin/python\n"
+    assert typed(notebook, "echo ${PIP_PREFIX-none}") == "none\n"
 
 
 def test_a_terminal_opens_where_the_kernel_has_an_older_script_or_none(running, notebook):
     """That of an environment which was built before there were such terminals knows no word for them."""
     kernel = (running.environments / ".own/current").resolve() / "kernel"
     text = (kernel / "launch").read_text()
+    machines = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
     (kernel / "launch").write_text("".join(line for line in text.splitlines(True) if "--in" not in line))
-    assert typed(notebook, "command -v jupyter; echo $((6 * 7))") == f"{PREFIX}/bin/jupyter\n42\n"
+    assert typed(notebook, "command -v jupyter; command -v python3") == f"{PREFIX}/bin/jupyter\n{machines}\n"
     (kernel / "launch").unlink()
     assert typed(notebook, "echo $((6 * 7))") == "42\n"
     (kernel / "launch").write_text(text)

@@ -17,6 +17,7 @@ from hubwright.care.units.saved import LEFT_OUT, save
 from hubwright.care.voice import Voice
 from hubwright.config.load import Loaded
 from hubwright.engines.local.launch import RUNTIME
+from hubwright.envs import cache
 from hubwright.errors import HubwrightError, MachineError, NotRunning, Refused
 from hubwright.fields import Site
 from hubwright.machine import systemd, wire
@@ -145,6 +146,10 @@ def uninstall(voice: Voice) -> Path | None:
         unmount(left)
     shutil.rmtree(site.run, ignore_errors=True)
     _remove_state(site.state)
+    for made in (site.own_kernel.parent.parent, cache.folder(site)):
+        shutil.rmtree(made, ignore_errors=True)
+    with suppress(OSError):  # environments that were built stay
+        site.environments.rmdir()
     return kept
 
 

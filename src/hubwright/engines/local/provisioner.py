@@ -93,20 +93,33 @@ class AgentClient:
     def _pass_on(self, outlet: int) -> None:
         self.printed = (self.printed + output.pass_on(outlet))[-_LAST:]
 
+    def is_unfit(self, kernel: ForkedKernel) -> bool:
+        """Whether a forked kernel that has ended did so because it must be executed; it said so before."""
+        if self.alive:
+            self._read()
+        unfit = kernel.pid in self.unfit
+        self.unfit.discard(kernel.pid)
+        return unfit
+
     def _read(self) -> None:
-        try:
-            packet = self.channel.recv(agent.PACKET)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            packet = b""
-        if not packet:
-            self.alive = False
-            asyncio.get_running_loop().remove_reader(self.channel)
-            for answer in self.waiting.values():
-                if not answer.done():
-                    answer.set_exception(ConnectionResetError())
-            return
+        """Hear all that was said until now."""
+        while True:
+            try:
+                packet = self.channel.recv(agent.PACKET)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                packet = b""
+            if not packet:
+                self.alive = False
+                asyncio.get_running_loop().remove_reader(self.channel)
+                for answer in self.waiting.values():
+                    if not answer.done():
+                        answer.set_exception(ConnectionResetError())
+                return
+            self._heard(packet)
+
+    def _heard(self, packet: bytes) -> None:
         word, first, second = packet.decode().split()
         if word == "execute":
             self.unfit.add(int(first))
@@ -187,22 +200,13 @@ class ForkProvisioner(LocalProvisioner):
             self.process: Any = kernel
             self.pid = self.pgid = kernel.pid
             await _bound(kernel, self.connection_info, _BINDING)
-            if not await self._is_unfit(kernel):
+            if kernel.poll() is None or not (_client and _client.is_unfit(kernel)):
                 return self.connection_info
         info = await super().launch_kernel(cmd, **{"stdout": printed, "stderr": printed, **words})
         if self.pid:
             _expose_to_oom(self.pid)
         await _bound(self.process, info, _WATCHED)
         return info
-
-    async def _is_unfit(self, kernel: ForkedKernel) -> bool:
-        """Whether a forked kernel has ended because it must be executed; it said so before."""
-        if kernel.poll() is None or not _client:
-            return False
-        await asyncio.sleep(0)  # the loop has not looked at the channel since then
-        unfit = kernel.pid in _client.unfit
-        _client.unfit.discard(kernel.pid)
-        return unfit
 
     async def _watch(self, process: Any, folder: Path) -> None:
         """Tell the user of a kernel that ends while his own files run in it; once, as it is started again."""
@@ -314,7 +318,7 @@ def _hidden_modules() -> bool:
             names = {name.split(".")[0] for name in os.listdir(folder)}  # noqa: PTH208 (names are all that is wanted)
         except OSError:
             continue
-        if not names.isdisjoint(sys.modules):
+        if any(name in sys.modules for name in names):
             return True
     return bool([name for name in os.environ if name.startswith("PYTHON") and name != "PYTHONPATH"])
 

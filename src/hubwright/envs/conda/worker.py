@@ -97,11 +97,14 @@ async def link(lock: str, prefix: str, cache: Path, config: rattler.Config) -> d
 @contextmanager
 def _configured(passwords: dict[str, Any]) -> Iterator[rattler.Config]:
     """Give rattler's settings: the machine's certificates, where an institute adds its own, and what opens channels."""
-    with tempfile.NamedTemporaryFile("w") as file:
+    told = 'tls-root-certs = "system"\n'
+    if not passwords:  # rattler's own file of them, and netrc
+        yield rattler.Config.from_toml(told)
+        return
+    with os.fdopen(os.memfd_create("passwords"), "w") as file:  # nothing of it stays when this process is killed
         json.dump(passwords, file)
         file.flush()
-        told = ['tls-root-certs = "system"', f"authentication-override-file = {json.dumps(file.name)}"]
-        yield rattler.Config.from_toml("\n".join(told))
+        yield rattler.Config.from_toml(f'{told}authentication-override-file = "/proc/self/fd/{file.fileno()}"')
 
 
 def _verify(record: rattler.RepoDataRecord) -> None:
