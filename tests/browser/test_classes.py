@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Person
 from tests.conftest import Account, wait_until
 from tests.integration.auth.hub import Browser
-from tests.running import PLAIN, Service
+from tests.running import PLAIN, Notebook, Service
 from tests.slowness import SLOWNESS
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(300)]
@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(300)]
 YAML = """\
 hub: {{name: Physics Lab, listen: "127.0.0.1:{{port}}", landing: home}}
 auth: {{kind: pam, allow: all}}
-engine: {{kind: local, memory: 1G, servers: 2}}
+engine: {{kind: local}}
+profiles: {{sizes: {{Small: {{cpu: 1, memory: 1G}}}}, default: {{sizes: [Small], servers: 2}}}}
 metrics: {{every: 1s}}
 classes:
   biology:
@@ -210,6 +211,14 @@ def test_a_teachers_page(school: School, person: Callable[[Service], Person]) ->
     expect(row.locator("[data-cell=seen]")).to_have_text("here", timeout=90_000)
     expect(page.locator("#short")).to_contain_text("1 of 5 here")
     expect(row.locator("[data-cell=memory]")).to_contain_text("of 1 GB")
+    expect(row.locator("[data-cell=state]")).to_contain_text("Small")
+    kernels = [Notebook(school.hub, student.name, "").kernel() for _ in range(2)]
+    kernels[0].send("import time\nwhile True: time.sleep(0.1)")
+    assert kernels[1].run("6 * 7") == "42"
+    expect(row.locator("[data-cell=kernels] li")).to_have_text(["Python 3: busy", "Python 3: idle"], timeout=60_000)
+    empty = page.locator(f"tr[data-user={school.biology[2].name}] [data-cell=kernels]")
+    expect(empty).to_have_text("none", timeout=60_000)
+    expect(page.locator(f"tr[data-user={stopped.name}] [data-cell=kernels]")).to_have_text("–")
 
     page.fill("#text", "Please hand in exercise 3 by ten")
     page.get_by_role("button", name="Send").click()

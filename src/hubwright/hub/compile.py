@@ -26,6 +26,8 @@ ADMIN = "hubadmin"
 CLI_SERVICE = "hubwright-cli"
 """The command line, as JupyterHub knows it; its token is in a file of `Site.secrets`."""
 CULLER_SERVICE = "hubwright-idle-culler"
+CLASSES_SERVICE = "hubwright-classes"
+"""Asks servers which kernels run, for a class's teacher: no process, only whose tokens `hub.classes.kernels` makes."""
 _ADDED = frozenset({"services", "load_roles"})
 _CLI_SCOPES = (
     "admin:groups",
@@ -164,6 +166,9 @@ def _hub(hub: Hub, site: Site) -> dict[str, Any]:
     if hub.idle.stop_after:
         services.append({"name": CULLER_SERVICE, "command": _culler(hub, site)})
         roles.append({"name": CULLER_SERVICE, "scopes": list(_CULLER_SCOPES), "services": [CULLER_SERVICE]})
+    if hub.classes:
+        services.append({"name": CLASSES_SERVICE})
+        roles.append({"name": CLASSES_SERVICE, "scopes": ["access:servers"], "services": [CLASSES_SERVICE]})
     roles += [role(name, one) for name, one in hub.classes.items()]
     settings: dict[str, Any] = {
         "bind_url": f"http://{f'[{host}]' if ':' in host else host}:{port}{site.base_url}",

@@ -84,7 +84,9 @@ class ClassHandler(_Class):
         """Answer as `view.view` says."""
         teaching, name = self.teaching, self.check(name)
         await teaching.rolls.refresh()
-        told = view(teaching, self.users_known(teaching.rolls.members(name)), name, time.time())
+        people = self.users_known(teaching.rolls.members(name))
+        await teaching.kernels.look(people.values())
+        told = view(teaching, people, name, time.time())
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(told | {"usage": await self.measured(teaching.rolls.members(name))}))
 

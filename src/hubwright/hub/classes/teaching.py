@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from hubwright.hub.classes.book import FILE, Book, Message
+from hubwright.hub.classes.kernels import Kernels
 from hubwright.hub.classes.roles import Roles
 from hubwright.hub.classes.rolls import Rolls
 from hubwright.hub.classes.rounds import Rounds
@@ -23,6 +24,7 @@ class Teaching:
         self.rolls = Rolls(app, sections, unix_groups=unix_groups)
         self.roles = Roles(app, self.rolls)
         self.book = Book(site().state / FILE, app.log)
+        self.kernels = Kernels(app, site().environments)
         self.rounds = Rounds(app, self.rolls, self.roles, self.book)
 
     def words(self) -> dict[str, Any]:

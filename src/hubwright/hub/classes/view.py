@@ -11,11 +11,14 @@
        "seen": 0.0 or null,                    when he last did
        "starting": false,                      whether his server is to be started, or starting
        "failure": "",                          why it did not start
-       "servers": [{"server": "", "title": "...", "state": "running", "since": 0.0, "seen": 0.0}]}],
+       "servers": [{
+         "server": "", "title": "...", "state": "running", "since": 0.0, "seen": 0.0,
+         "size": "Small", "image": "Python",   what was chosen of `profiles`; empty where nothing was
+         "kernels": [{"name": "Python 3", "state": "busy"}] or null}]}],   null while that is not known
      "messages": [{"id": "...", "text": "...", "by": "ada", "at": 0.0, "until": 0.0}],
      "usage": [...]}                           as `hubwright.metrics` has `servers`
 
-What runs inside somebody's server (notebooks, kernels) the hub does not know, and the page does not tell.
+The names of notebooks are never told, nor asked for: to be in a class says nothing of who may read one's files.
 """
 
 from __future__ import annotations
@@ -25,8 +28,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hubwright.classes.timetable import Lesson
+from hubwright.engines.granting import GrantingMixin
+from hubwright.hub.classes.kernels import Kernels
 from hubwright.hub.classes.teaching import Teaching
 from hubwright.hub.pages import failures
+from hubwright.profiles.grants import Amounts, in_words
 
 HERE = 300.0
 """Seconds since somebody's last sign for which he counts as here."""
@@ -45,6 +51,7 @@ def view(teaching: Teaching, people: dict[str, Any], name: str, now: float) -> d
         **_when(teaching, name, now),
         "people": [
             _person(user, people[user], ours, user in waiting, teaching.rounds.failed.get(user, ""), now)
+            | {"servers": _servers(people[user], teaching.kernels)}
             for user in people
         ],
         "messages": [asdict(one) for one in teaching.book.said([name], now)],
@@ -75,7 +82,7 @@ def _person(
     name: str, user: Any, ours: set[tuple[str, str]], waiting: bool, failure: str, now: float
 ) -> dict[str, Any]:
     if user is None:
-        nothing: dict[str, Any] = {"known": False, "here": False, "seen": None, "servers": []}
+        nothing: dict[str, Any] = {"known": False, "here": False, "seen": None}
         return {"name": name, "starting": waiting, "failure": failure, **nothing}
     default = user.spawners[""]
     seen = _seen(user, default.orm_spawner, (name, str(default.orm_spawner.started)) in ours, default.active)
@@ -89,7 +96,6 @@ def _person(
         "failure": ""
         if default.active
         else (failed and failed.cause) or failure or ("It did not start." if failed else ""),
-        "servers": [_server(spawner) for spawner in user.spawners.values() if spawner.active],
     }
 
 
@@ -99,6 +105,19 @@ def _seen(user: Any, kept: Any, ours: bool, active: bool) -> float | None:
     if seen is None or (not active and user.last_activity == kept.last_activity):
         return None
     return None if active and ours and seen <= (_seconds(kept.started) or 0.0) + _STARTED else seen
+
+
+def _servers(user: Any, kernels: Kernels) -> list[dict[str, Any]]:
+    spawners = [] if user is None else [spawner for spawner in user.spawners.values() if spawner.active]
+    return [_server(one) | _chosen(one) | {"kernels": kernels.known(one)} for one in spawners]
+
+
+def _chosen(spawner: Any) -> dict[str, str]:
+    """Return size and image that a server was granted by `profiles`; processors and memory where these were chosen."""
+    grant = spawner.grant if isinstance(spawner, GrantingMixin) and spawner.profiles else None
+    if grant is None:
+        return {"size": "", "image": ""}
+    return {"size": grant.size or in_words(Amounts(grant.cpu or 0.0, grant.memory or 0)), "image": grant.image}
 
 
 def _server(spawner: Any) -> dict[str, Any]:

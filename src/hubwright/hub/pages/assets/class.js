@@ -33,6 +33,8 @@ function line(one, server) {
     words: STATES[state] || (one.known ? "Not running" : "Has never been here"),
     mark: state === "running" ? "running" : state === "stopped" ? (one.failure ? "failed" : "stopped") : "pending",
     since: state === "running" ? server.since : null,
+    chosen: server ? [server.size, server.image].filter(Boolean).join(", ") : "",
+    kernels: state === "running" ? server.kernels : null,
     usage: told.usage.find((used) => used.user === one.name && used.server === (server?.server || "")),
   };
 }
@@ -46,12 +48,17 @@ function show(one, found) {
   }
   cell(row, "name", found.name);
   const place = cell(row, "state");
-  if (!place.firstChild) place.append(element("span", { class: "hw-state" }), element("p", { class: "hw-why mt-1" }));
-  const [state, why] = place.children;
+  if (!place.firstChild) {
+    place.append(element("span", { class: "hw-state" }), element("p", { class: "hw-quiet" }), element("p", { class: "hw-why mt-1" }));
+  }
+  const [state, chosen, why] = place.children;
   state.dataset.state = found.mark;
   say(state, found.since ? `${found.words} for ${duration(told.now - found.since)}` : found.words);
+  chosen.hidden = !found.chosen;
+  say(chosen, found.chosen);
   why.hidden = found.mark !== "failed";
   say(why, one.failure);
+  showKernels(cell(row, "kernels"), found.kernels);
   cell(row, "seen", one.here ? "here" : one.seen ? `${duration(told.now - one.seen)} ago` : "–");
   cell(row, "cpu", cpus(found.usage?.cpu ?? NaN));
   const { memory, memory_limit: most } = found.usage || {};
@@ -67,6 +74,30 @@ function show(one, found) {
   say(button, stops ? "Stop" : "Start");
   button.dataset.do = stops ? "stop" : "start";
   return row;
+}
+
+// Equal ones are one line: "Python 3 (2): busy".
+function showKernels(place, kernels) {
+  const lines = new Map();
+  for (const { name, state } of kernels || []) {
+    const key = JSON.stringify([name, state]);
+    lines.set(key, (lines.get(key) || 0) + 1);
+  }
+  const now = kernels ? JSON.stringify([...lines]) : "";
+  if (place.dataset.now === now) return;
+  place.dataset.now = now;
+  if (!lines.size) {
+    place.replaceChildren(kernels ? "none" : "–");
+    return;
+  }
+  const shown = [...lines].map(([key, times]) => {
+    const [name, state] = JSON.parse(key);
+    const words = times > 1 ? `${name} (${times})` : name;
+    return element("li", { "data-state": state || null }, state ? `${words}: ${state}` : words);
+  });
+  const more = shown.splice(shown.length > 4 ? 3 : 4).length;
+  if (more) shown.push(element("li", {}, `and ${more} more`));
+  place.replaceChildren(element("ul", { class: "hw-kernels" }, ...shown));
 }
 
 function showPeople() {
