@@ -15,7 +15,31 @@ from hubwright.envs import building
 from hubwright.envs.versions import Version, Versions
 from hubwright.fields import Site
 from hubwright.machine.place import place
+from tests.conftest import Account
 from tests.slowness import SLOWNESS
+
+_CELL = """\
+import subprocess, sys
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
+def say(message):
+    content = message["content"]
+    text = content.get("text") or content.get("data", {}).get("text/plain") or content.get("evalue")
+    print(text or "", end="")
+folder, code, wait = sys.argv[1:]
+specs = KernelSpecManager(kernel_dirs=[folder], ensure_native_kernel=False)
+manager = KernelManager(
+    kernel_name="kernel", kernel_spec_manager=specs, transport="ipc", connection_file="kernel-hwt.json"
+)
+manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+try:
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=float(wait))
+    client.execute_interactive(code, output_hook=say, timeout=float(wait))
+finally:
+    manager.shutdown_kernel(now=True)
+"""
 
 
 def site_of(folder: Path, yaml: str) -> tuple[dict[str, Any], Site]:
@@ -75,6 +99,23 @@ class Lab:
     def kernel(self, name: str = "lab") -> Path:
         """Return the folder of its kernel."""
         return self.site.environments / name / "current" / "kernel"
+
+    def cell(self, who: Account, code: str, name: str = "lab") -> str:
+        """Start an environment's kernel as a person, in the home; return what a cell there prints, or its error."""
+        wait = 60 * SLOWNESS
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _CELL, str(self.kernel(name).parent), code, str(wait)],
+            capture_output=True,
+            text=True,
+            timeout=3 * wait,
+            cwd=who.home,
+            env={"HOME": str(who.home), "PATH": os.defpath, "LANG": "C.UTF-8"},
+            user=who.uid,
+            group=who.gid,
+            extra_groups=[],
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def command(self, *words: str) -> list[str]:
         """Return the command line of `hubwright env`."""

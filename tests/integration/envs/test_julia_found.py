@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import re
 import shutil
 import subprocess
 import tarfile
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests import julia_here
+from tests.conftest import Account
 from tests.environments import Lab
 
 from hubwright.envs import building, trying
@@ -32,6 +34,7 @@ def lab(lab: Lab) -> Lab:
     subprocess.run(["tar", "-cf", str(place / "julia.tar"), "-C", str(julia_here.julia()), "usr"], check=True)
     with tarfile.open(place / "other.tar", "w") as archive:
         archive.add(__file__, "bin/other")
+    julia_here.registry(lab.folder / "registry", "IJulia", "Words")
     (place / "broken.tar.gz").write_bytes(b"\x1f\x8b" + b"x" * 100)
     lab.write("  default: {kind: own}")
     building.make_folders(lab.site)
@@ -91,3 +94,33 @@ def test_what_is_no_julia_is_refused_in_one_sentence(lab, address, julia, more, 
         find(lab, julia.replace("ADDRESS", address), more)
     place = lab.site.environments / ".julia"
     assert not place.exists() or not [path for path in place.iterdir() if path.name.startswith(".")]
+
+
+def whole(lab: Lab, julia: str, sha256: str) -> Lab:
+    """Write an environment with a package and a kernel, on the Julia of an archive."""
+    more = "packages: [Words], registries: [./registry/Registry], pkg_server: ''"
+    return lab.write(f"  lab: {{kind: julia, julia: '{julia}', sha256: '{sha256}', {more}}}")
+
+
+@pytest.mark.parametrize("place", ["./served/", "ADDRESS/"])
+def test_a_whole_environment_is_built_on_it_and_its_kernel_runs(lab: Lab, address: str, ada: Account, place: str):
+    """By a command, as somebody does who has no Julia; a wrong checksum is refused, and what was built serves on."""
+    archive, sha256 = place.replace("ADDRESS", address) + "julia.tar", digest(lab.folder / "served/julia.tar")
+    julias = lab.site.environments / ".julia"
+    if julias.exists():
+        shutil.rmtree(julias)
+    done = whole(lab, archive, sha256).env("build", "lab")
+    assert done.returncode == 0, done.stderr
+    version = lab.current()
+    assert (version.language, version.packages["Words"]) == ("1.5.3", "1.2.0")
+    said = lab.cell(ada, "using Words; println(Words.hello()); print(Sys.BINDIR)")
+    assert said.startswith("hello\n")
+    assert Path(said.partition("\n")[2]).is_relative_to(julias / sha256[:16])
+    refused = whole(lab, archive.replace("julia.tar", "other.tar"), "0" * 64).env("build", "lab")
+    assert refused.returncode == 71
+    assert re.search(
+        r"environments\.lab\.julia: .*other\.tar .*has the SHA-256 sum [0-9a-f]{64}, not 0{64}", refused.stderr
+    )
+    assert "Traceback" not in refused.stderr
+    assert lab.current() == version
+    assert lab.cell(ada, "using Words; print(Words.hello())") == "hello"
