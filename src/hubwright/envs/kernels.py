@@ -34,8 +34,21 @@ UNUSABLE = "HUBWRIGHT_UNUSABLE"
 _FRESH = 5.0
 _MOST = 400
 """How many folders of a home are looked at."""
-_PLACES = (".", ".virtualenvs", ".venvs", ".conda/envs", "miniconda3/envs", "anaconda3/envs", "miniforge3/envs")
+_CONDAS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba", ".local/share/mamba", ".conda")
+_PYENV = ".pyenv/versions"
+_PLACES = (
+    ".",
+    ".virtualenvs",
+    ".venvs",
+    *(f"{place}/envs" for place in _CONDAS),
+    ".local/share/virtualenvs",
+    ".cache/pypoetry/virtualenvs",
+    _PYENV,
+)
+"""Those of virtualenvwrapper, conda and its kin, pipenv, poetry, pyenv."""
 _PLACES_BELOW = (".venv", "venv", ".pixi/envs/default")
+_LISTED_BY_CONDA = ".conda/environments.txt"
+_LONGEST_LIST = 2**16
 _NOT_PLAIN = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -154,7 +167,7 @@ def _shared() -> Iterator[Kernel]:
 
 
 def own(home: Path) -> Iterator[Kernel]:
-    """Yield the Python environments in a home: venvs and conda environments, named by their folder."""
+    """Yield the environments in a home that run Python or R: venvs and conda environments, named by their folder."""
     taken: set[str] = set()
     for prefix in _environments(home):
         named = prefix.parent if prefix.name in {".venv", "venv", "default"} and prefix.parent != home else prefix
@@ -167,17 +180,55 @@ def own(home: Path) -> Iterator[Kernel]:
 
 
 def _environments(home: Path) -> Iterator[Path]:
-    """Yield prefixes: folders with a `pyvenv.cfg` or a `conda-meta`; nothing below one, and no links."""
+    """Yield prefixes, each once: folders with a `pyvenv.cfg` or a `conda-meta`; no links, and few things below one."""
     left = _MOST
+    found: set[Path] = set()
     for place in _PLACES:
         for path in _folders(home / place):
             left -= 1
             if left < 0:
                 return
-            if _is_environment(path):
-                yield path
-            elif place == ".":
-                yield from (path / name for name in _PLACES_BELOW if _is_environment(path / name))
+            for prefix in _at(path, place):
+                found.add(prefix)
+                yield prefix
+    for path in list(_listed_by_conda(home))[:left]:
+        if path not in found and not _passes_links(home, path) and _is_environment(path):
+            found.add(path)
+            yield path
+
+
+def _at(path: Path, place: str) -> Iterator[Path]:
+    """Yield the environments that a folder of a place is, or holds."""
+    if _is_environment(path):
+        yield path
+    elif place == ".":
+        yield from (path / name for name in _PLACES_BELOW if _is_environment(path / name))
+    elif place == _PYENV:  # the virtual environments of one of its Pythons
+        yield from filter(_is_environment, _folders(path / "envs"))
+
+
+def _listed_by_conda(home: Path) -> Iterator[Path]:
+    """Yield what conda's list of environments names below the home, whether it is there or not."""
+    try:
+        with open(home / _LISTED_BY_CONDA, encoding="utf-8", errors="replace", opener=_without_waiting) as file:
+            lines = file.read(_LONGEST_LIST).splitlines()[:_MOST]
+    except OSError:
+        return
+    for path in (Path(os.path.normpath(line)) for line in lines if "\0" not in line):
+        for root in (home, Path(os.path.realpath(home))):
+            if path != root and path.is_relative_to(root):
+                yield home / path.relative_to(root)
+                break
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would wait for who writes
+
+
+def _passes_links(home: Path, path: Path) -> bool:
+    """Whether a link is on the way from the home to a path, or is it; none is followed to find out."""
+    names = path.relative_to(home).parts
+    return any(os.path.islink(home.joinpath(*names[:end])) for end in range(1, len(names) + 1))  # noqa: PTH114
 
 
 def _folders(place: Path) -> list[Path]:
@@ -193,22 +244,31 @@ def _is_environment(path: Path) -> bool:
 
 
 def _spec_of(prefix: Path, display: str) -> KernelSpec:
-    python = prefix / "bin" / "python"
+    python, r = prefix / "bin" / "python", prefix / "bin" / "R"
     try:
         python.stat()
+        why = f"it has no ipykernel; install it with {python} -m pip install ipykernel"
+        if any(prefix.glob("lib/python3*/site-packages/ipykernel")):
+            return _of_program(prefix, display, "python", str(python), "-m", "ipykernel_launcher", "-f")
     except (FileNotFoundError, NotADirectoryError):
-        gone = f": {python.readlink()} is gone" if python.is_symlink() else ""
-        return _broken(display, f"it has no Python{gone}")
-    if not any(prefix.glob("lib/python3*/site-packages/ipykernel")):
-        return _broken(display, f"it has no ipykernel; install it with {python} -m pip install ipykernel")
+        why = f"it has no Python{f': {python.readlink()} is gone' if python.is_symlink() else ''}"
+    if (prefix / "conda-meta").exists() and r.exists():  # with the Python that some of its packages may need
+        if (prefix / "lib" / "R" / "library" / "IRkernel").exists():
+            words = ("--no-save", "--no-restore", "--no-echo", "-e", "IRkernel::main()", "--args")
+            return _of_program(prefix, display, "R", str(r), *words)
+        why = "it has no IRkernel; install r-irkernel into it"
+    return _broken(display, why)
+
+
+def _of_program(prefix: Path, display: str, language: str, *command: str) -> KernelSpec:
     path = os.pathsep.join([str(prefix / "bin"), os.environ.get("PATH", os.defpath)])
     variable = "CONDA_PREFIX" if (prefix / "conda-meta").exists() else "VIRTUAL_ENV"
     return KernelSpec(
-        argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        argv=[*command, "{connection_file}"],
         display_name=display,
-        language="python",
+        language=language,
         env={"PATH": path, variable: str(prefix)},
-        metadata={"debugger": True},
+        metadata={"debugger": True} if language == "python" else {},
         resource_dir=str(prefix),
     )
 

@@ -1,6 +1,7 @@
 """Which kernels somebody sees: hub.yaml's by permission, those he registered, and the environments in his home."""
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -182,6 +183,137 @@ def test_environments_in_the_home_are_found_and_named_by_their_folder(home):
     assert found["own-gpu"].env["CONDA_PREFIX"] == str(conda)
     assert found["own-mine"].env["PATH"].startswith(f"{home}/mine/bin:")
     assert found["own-mine"].argv[0] == f"{home}/mine/bin/python"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".conda/envs/it",
+        "miniconda3/envs/it",
+        "anaconda3/envs/it",
+        "miniforge3/envs/it",
+        "mambaforge/envs/it",
+        "micromamba/envs/it",
+        ".local/share/mamba/envs/it",
+        ".virtualenvs/it",
+        ".venvs/it",
+        ".local/share/virtualenvs/it",
+        ".cache/pypoetry/virtualenvs/it",
+        ".pyenv/versions/it",
+        ".pyenv/versions/3.12.1/envs/it",
+    ],
+)
+def test_each_program_that_makes_environments_has_its_place(home, place):
+    make_venv(home / place)
+    (found,) = own(home)
+    assert (found.name, found.spec.display_name) == ("own-it", f"it (~/{place})")
+    assert BROKEN not in found.spec.metadata
+
+
+def test_pyenvs_pythons_are_none_and_the_environments_of_one_are_found_once(home):
+    versions = home / ".pyenv/versions"
+    made = make_venv(versions / "3.12.1/envs/it")
+    (versions / "3.12.1/bin").mkdir()
+    (versions / "it").symlink_to(made)
+    assert [kernel.folder for kernel in own(home)] == [made]
+
+
+def make_conda(prefix: Path) -> Path:
+    make_venv(prefix)
+    (prefix / "pyvenv.cfg").unlink()
+    (prefix / "conda-meta").mkdir()
+    return prefix
+
+
+def conda_names(home: Path, *lines: object) -> None:
+    (home / ".conda").mkdir(exist_ok=True)
+    (home / ".conda/environments.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_what_condas_own_list_names_below_the_home_is_found_once(home):
+    work, usual = make_conda(home / "work/deep/env"), make_conda(home / "miniconda3/envs/usual")
+    conda_names(home, usual, work, work, f"{work}/", home / "gone", home, "", "relative", "nul\0nul")
+    shown = [(kernel.name, kernel.spec.display_name) for kernel in own(home)]
+    assert shown == [("own-usual", "usual (~/miniconda3/envs/usual)"), ("own-env", "env (~/work/deep/env)")]
+
+
+def test_condas_list_leads_nowhere_else(home):
+    outside = make_conda(home.parent / "outside/env")
+    (home / "linked").symlink_to(outside.parent)
+    (home / "work").mkdir()
+    (home / "work/env").symlink_to(outside)
+    conda_names(home, outside, home / "linked/env", home / "work/env", home / "work/../../outside/env")
+    assert list(own(home)) == []
+
+
+def test_a_home_that_is_reached_by_a_link_is_the_one_that_conda_names(home, tmp_path):
+    make_conda(home / "work/deep/env")
+    conda_names(home, home / "work/deep/env")
+    (tmp_path / "short").symlink_to(home)
+    assert [kernel.folder for kernel in own(tmp_path / "short")] == [tmp_path / "short/work/deep/env"]
+
+
+@pytest.mark.parametrize("spoil", ["pipe", "folder", "no text", "nobody's", "without end"])
+def test_a_list_of_condas_that_cannot_be_read_costs_nothing_else(open_home, spoil):
+    make_venv(open_home / "mine")
+    path = open_home / ".conda/environments.txt"
+    conda_names(open_home)
+    path.unlink()
+    if spoil == "pipe":
+        os.mkfifo(path)
+    elif spoil == "folder":
+        path.mkdir()
+    elif spoil == "without end":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"\xff\xfe\n" * 100_000)
+        path.chmod(0 if spoil == "nobody's" else 0o644)
+    with an_ordinary_user():
+        assert [kernel.name for kernel in own(open_home)] == ["own-mine"]
+
+
+def test_condas_list_is_not_read_to_the_end(home):
+    conda_names(home, *(home / f"a{number:03}/b/c" for number in range(500)), make_conda(home / "work/deep/env"))
+    assert list(own(home)) == []
+
+
+def make_r(prefix: Path, kernel: bool = True) -> Path:
+    for folder in ("conda-meta", "bin", "lib/R/library"):
+        (prefix / folder).mkdir(parents=True)
+    (prefix / "bin/R").write_text("")
+    if kernel:
+        (prefix / "lib/R/library/IRkernel").mkdir()
+    return prefix
+
+
+def test_a_conda_environment_of_r_is_rs_kernel(home):
+    """Also one whose packages need a Python; with ipykernel it is Python's."""
+    prefix = make_r(home / ".conda/envs/stats")
+    with_python = make_r(home / "with-python")
+    (with_python / "bin/python").symlink_to(sys.executable)
+    both = make_r(home / "both")
+    (both / "bin/python").symlink_to(sys.executable)
+    (both / "lib/python3.12/site-packages/ipykernel").mkdir(parents=True)
+    found = {kernel.name: kernel.spec for kernel in own(home)}
+    assert {name: spec.language for name, spec in found.items()} == {
+        "own-both": "python",
+        "own-with-python": "R",
+        "own-stats": "R",
+    }
+    spec = found["own-stats"]
+    assert spec.display_name == "stats (~/.conda/envs/stats)"
+    assert spec.argv == [
+        *(f"{prefix}/bin/R", "--no-save", "--no-restore", "--no-echo", "-e", "IRkernel::main()", "--args"),
+        "{connection_file}",
+    ]
+    assert spec.env["CONDA_PREFIX"] == str(prefix)
+    assert spec.env["PATH"].startswith(f"{prefix}/bin:")
+
+
+def test_an_r_without_its_kernel_says_so(home):
+    make_r(home / "stats", kernel=False)
+    (kernel,) = own(home)
+    assert kernel.spec.metadata[BROKEN] == "it has no IRkernel; install r-irkernel into it"
 
 
 def test_two_of_one_name_are_both_there(home):
