@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from hubwright.envs import Made, Tell, Wanted, cache, environment_of, forked, python, trying
 from hubwright.envs.access import let_in
 from hubwright.envs.versions import Version, Versions
-from hubwright.errors import MachineError, Refused
+from hubwright.errors import ConfigError, MachineError, Refused
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
 from hubwright.machine.files import write_atomically
@@ -36,19 +37,25 @@ def lock_file(name: str, site: Site) -> Path:
     return (site.config.parent if site.config else Path.cwd()) / f"{name}.lock"
 
 
-def digest(config: KindConfig, site: Site) -> str:
+def digest(name: str, config: KindConfig, site: Site) -> str:
     """Return what tells an entry of hub.yaml, with the files it names, from another.
 
     Who may see it and what it is called are left out: they change nothing that is built.
+
+    Raises:
+        ConfigError: a file cannot be read.
     """
     told = config.model_dump(mode="json", exclude={"allow"})  # type: ignore[attr-defined]
-    told["files"] = environment_of(config).sources(config, site)
+    try:
+        told["files"] = environment_of(config).sources(config, site)
+    except ConfigError as error:
+        raise ConfigError([replace(one, where=f"environments.{name}.{one.where}") for one in error.problems]) from error
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def source(name: str, config: KindConfig, site: Site) -> str:
     """Return the digest of an entry and its lock: a version that was made of another is out of date."""
-    return sha256((digest(config, site) + _locked(name, config, site)).encode()).hexdigest()[:16]
+    return sha256((digest(name, config, site) + _locked(name, config, site)).encode()).hexdigest()[:16]
 
 
 def build(name: str, config: KindConfig, site: Site, tell: Tell) -> Version:
@@ -108,7 +115,7 @@ def write_lock(name: str, config: KindConfig, site: Site, tell: Tell) -> Path:
         text = environment_of(config).lock(config, site, cache.folder(site), tell)
     path = lock_file(name, site)
     mode = site.config.stat().st_mode & 0o777 if site.config else 0o644  # it names the index as hub.yaml does
-    write_atomically(path, f"{_MARK}{digest(config, site)}\n{text}", mode)
+    write_atomically(path, f"{_MARK}{digest(name, config, site)}\n{text}", mode)
     return path
 
 
@@ -145,7 +152,7 @@ def _locked(name: str, config: KindConfig, site: Site) -> str:
     except FileNotFoundError:
         return ""
     mark, _, rest = text.partition("\n")
-    if mark != _MARK + digest(config, site):
+    if mark != _MARK + digest(name, config, site):
         raise Refused(
             f"{lock_file(name, site)} was made of other packages than hub.yaml names now.",
             where=f"environments.{name}",
