@@ -41,6 +41,11 @@ IMAGE = """\
     warm_up: ./warm_up.jl
 """
 LOADED = 'using Greeting; println(greet("you"))'
+IN_IMAGE = """
+greeting = only(found for (key, found) in Base.loaded_modules if key.name == "Greeting")
+println(greeting.greet("you"))
+"""
+"""Loads nothing: the package is there when Julia starts."""
 
 
 @pytest.fixture(scope="module")
@@ -329,3 +334,30 @@ def test_an_image_makes_julia_start_faster_with_its_packages(built, imaging, mod
     assert min(took["image"]) < 0.7 * min(took["lab"]), took
     swap(built, "sysimage: [Greeting]", "sysimage: [Greeting, Extra]")
     assert offering.unfinished("image", built.entry("image"), built.site) == "has changed since it was built."
+    swap(built, "sysimage: [Greeting, Extra]", "sysimage: [Greeting]")
+
+
+@pytest.mark.timeout(2400)
+def test_an_image_is_made_anew_when_a_package_in_it_has_changed(changed, imaging, module_account):
+    """The list is the same, what is in a folder counts. The old image stays beside it, for the kernels that run in it."""
+    imaging.communicate(timeout=1000)
+    assert imaging.returncode == 0
+    eve, before = module_account(), place(changed, "image")
+    assert offering.unfinished("image", changed.entry("image"), changed.site) == ""
+    source, project = changed.folder / "Greeting/src/Greeting.jl", changed.folder / "Greeting/Project.toml"
+    source.write_text(source.read_text().replace('"$(Words.hello()), $name"', '"good day, $name"'))
+    project.write_text(project.read_text().replace('version = "0.3.0"', 'version = "0.4.0"'))
+    assert offering.unfinished("image", changed.entry("image"), changed.site) == "has changed since it was built."
+    assert run(changed, eve, IN_IMAGE, name="image") == "hello, you\n", "the old one serves"
+    done = subprocess.run(changed.command("build", "image"), capture_output=True, text=True, timeout=1300)
+    assert done.returncode == 0, done.stderr
+    assert changed.current("image").packages["Greeting"] == "0.4.0"
+    assert offering.unfinished("image", changed.entry("image"), changed.site) == ""
+    assert run(changed, eve, IN_IMAGE, name="image") == "good day, you\n"
+    assert changed.cell(eve, IN_IMAGE, "image") == "good day, you\n"
+    old, new = before / "depot/hubwright.so", place(changed, "image") / "depot/hubwright.so"
+    assert changed.cell(eve, "print(unsafe_string(Base.JLOptions().image_file))", "image") == str(new)
+    assert (old.is_file(), old != new) == (True, True)
+    wanted = f"{before}/bin/julia", "-e", IN_IMAGE
+    kept = subprocess.run(wanted, capture_output=True, text=True, timeout=120, env={"HOME": "/nonexistent"})
+    assert kept.stdout == "hello, you\n", kept.stderr
