@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """In CI a test that needs root may not be skipped: there it would never run anywhere."""
     report = yield
-    if CI and report.skipped and item.get_closest_marker("root") and not hasattr(report, "wasxfail"):
+    must_run = item.get_closest_marker("root") and not item.get_closest_marker("optional")
+    if CI and report.skipped and must_run and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {report.longrepr}"
     return report
