@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from jupyter_core.paths import ENV_CONFIG_PATH, ENV_JUPYTER_PATH, SYSTEM_CONFIG_PATH, SYSTEM_JUPYTER_PATH
 from tests.conftest import Account
 from tests.running import Notebook, Service
 from tests.security.conftest import World, ask, cookies, xsrf
@@ -68,20 +69,22 @@ def test_no_package_of_a_user_is_in_the_server(trapped: Callable[..., tuple[Acco
 
 
 def test_a_user_can_change_nothing_that_servers_are_made_of(world: World) -> None:
-    """Every folder on the server's own path, the environment's programs, Jupyter's folders, the service's state."""
+    """Every folder on the server's own path and on a kernel's, its programs, Jupyter's folders, the service's state."""
     kernel = world.notebook(world.alice).kernel()
-    code = """
-import json, os, sys, jupyter_core.paths as paths
-from jupyter_core.application import JupyterApp
+    paths = [*SYSTEM_CONFIG_PATH, *ENV_CONFIG_PATH, *SYSTEM_JUPYTER_PATH, *ENV_JUPYTER_PATH]
+    servers = [sys.prefix, f"{sys.prefix}/bin", f"{sys.prefix}/pyvenv.cfg", sys.executable, *filter(None, sys.path)]
+    code = f"""
+import json, os, sys
 home = os.path.expanduser("~")
-places = {sys.prefix, os.path.join(sys.prefix, "bin"), os.path.join(sys.prefix, "pyvenv.cfg"), sys.executable}
-places |= {entry for entry in sys.path if entry} | set(paths.SYSTEM_CONFIG_PATH + paths.ENV_CONFIG_PATH)
-places |= set(paths.SYSTEM_JUPYTER_PATH + paths.ENV_JUPYTER_PATH)
-ours = [p for p in places if os.path.exists(p) and not p.startswith(home)]
-print(json.dumps([len(ours), [p for p in ours if os.access(p, os.W_OK)]]))
+own = os.environ["HUBWRIGHT_OWN_KERNEL"]
+written = [os.path.join(folder, name) for folder, _, names in os.walk(own) for name in (".", *names)]
+places = {{*{[*servers, *paths, str(world.hub.state), str(world.hub.environments)]!r}, own, *written, *sys.path}}
+there = sorted(path for path in places if os.path.exists(path) and not path.startswith(home))
+print(json.dumps([there, [path for path in there if os.access(path, os.W_OK)]]))
 """
     looked, writable = kernel.value(code)
-    assert looked >= 5 and writable == []
+    assert {sys.prefix, sys.executable, str(world.hub.environments)} <= {*looked}
+    assert any("kernel.json" in path for path in looked) and writable == []
 
 
 def test_options_of_a_start_change_nothing_but_what_is_offered(world: World) -> None:

@@ -14,6 +14,7 @@ from hubwright.envs import Made, Tell, Wanted, bytecode, marks, named, python, t
 from hubwright.envs.uv.config import Config
 from hubwright.errors import ConfigError, Problem
 from hubwright.fields import Site
+from hubwright.machine import files
 
 _ALWAYS = ("ipykernel", "pip")
 """What a kernel needs, and what `%pip install` is."""
@@ -129,6 +130,9 @@ class _Uv:
             "NO_COLOR": "1",
             "UV_SYSTEM_CERTS": "1",  # those of the machine, where an institute adds its own
         }
+        if site.privileged:  # it runs every Python that it meets, and nobody else could run one in root's home
+            folders = os.get_exec_path(self.env)
+            self.env["PATH"] = os.pathsep.join(one for one in folders if not files.weak_component(Path(one)))
         self.flags = [] if config.from_source else ["--no-build"]
         if config.index:
             self.env["UV_DEFAULT_INDEX"] = config.index  # not as a word: it may hold a password
