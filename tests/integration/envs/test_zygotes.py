@@ -159,9 +159,10 @@ def test_interrupt_restart_and_an_end_by_itself(running, notebook):
     wait_until(lambda: again.run("6*7") == "42")  # what the first cell prints may come before it is listened to
     assert pid_of(again) != first
     assert is_forked(again, running)
-    again.send("import os; os._exit(3)")
-    wait_until(lambda: again.model()["execution_state"] in ("restarting", "starting", "idle"))
+    again.send("import os, time; time.sleep(1); os._exit(3)")
+    wait_until(lambda: again.model()["execution_state"] == "busy")
     wait_until(lambda: "restarting kernel" in notebook.log())
+    wait_until(lambda: again.model()["execution_state"] in ("restarting", "starting", "idle"))
     wait_until(lambda: notebook.ask("DELETE", f"api/kernels/{kernel.id}").status_code == 204)  # 500 in mid-restart
 
 

@@ -180,6 +180,8 @@ class ForkProvisioner(LocalProvisioner):
         """Start a kernel; same contract as LocalProvisioner.launch_kernel. HTTPError says why one is broken."""
         if reason := self.kernel_spec.metadata.get("hubwright_broken"):
             raise HTTPError(500, f"This kernel cannot start: {reason}.")
+        if not self._starts():  # it is started again, and what it says first is often heard by nobody yet
+            self.parent.execution_state = "starting"
         info = await self._launch(cmd, kwargs)
         folder = Path(kwargs.get("cwd") or Path.cwd())
         if self.process.poll() is not None and self.kernel_id not in _begun:
