@@ -18,6 +18,8 @@ from hubwright.errors import MachineError, perhaps, printable
 
 _CONTRIB = "src/contrib"
 _PATIENCE = 60.0
+_LAYOUT = "It must have the layout of CRAN: src/contrib/PACKAGES and the archives beside it."
+_CLOSED = "Whoever runs the service must be able to read it: change its permissions."
 _LARGEST_INDEX = 2**27
 _LARGEST_DESCRIPTION = 2**20
 
@@ -141,7 +143,7 @@ class Repository:
         return MachineError(
             f"the repository {place} cannot be read ({path}: {printable(what)}).",
             where=self._where,
-            remedy="It must have the layout of CRAN: src/contrib/PACKAGES and the archives beside it.",
+            remedy=_CLOSED if isinstance(why, PermissionError) else _LAYOUT,
         )
 
 
