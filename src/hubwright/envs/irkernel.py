@@ -34,8 +34,26 @@ R_LIBS= R_LIBS_USER=$own R_LIBS_SITE={libraries}
 PATH={path}"$PATH"
 export R_LIBS R_LIBS_USER R_LIBS_SITE PATH
 {variables}[ "$1" != --try ] || {{ {there}; exec {program} --no-save --no-restore --no-echo -e 'library(IRkernel)'; }}
-exec {program} --no-save --no-restore --no-echo -e 'IRkernel::main()' --args "$@"
+exec {program} --no-save --no-restore --no-echo -e {installing} -e 'IRkernel::main()' --args "$@"
 """
+_INSTALLING = """\
+local({
+install <- utils::install.packages
+formals(install)$keep_outputs <- quote(tempdir())
+body(install) <- bquote({
+local({
+own <- Sys.getenv("R_LIBS_USER")
+if (!dir.exists(own) && dir.create(own, recursive = TRUE, mode = "0700")) .libPaths(c(own, .libPaths()))
+})
+.(body(install))
+})
+attach(list(install.packages = install), name = "tools:hubwright", warn.conflicts = FALSE)
+})
+"""
+"""Has `install.packages()` show in the notebook why it fails: a home that is full, or what a compiler says.
+
+It is R's own, with its output kept: only then R prints what R CMD INSTALL says, else that goes to the server's log.
+One's library is made first where it is not there; R warns with the system's reason where that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +141,7 @@ def write_kernel(
         variables=kernelspec.exports(variables or {}),
         program=shlex.quote(str(program)),
         there=kernelspec.there(program),
+        installing=shlex.quote(_INSTALLING),
     )
     spec = {
         "argv": [str(current / kernelspec.SCRIPT), "{connection_file}"],

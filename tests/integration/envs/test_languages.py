@@ -40,7 +40,8 @@ def running(service: Callable[..., Service]) -> Service:
     conda_channel.base(one.folder / "channel")
     conda_channel.write(one.folder / "channel", replace(ALPHA, files={**ALPHA.files, **MORE}))
     low = ("low", "1.0", r_repository.archive("low", "1.0"))
-    r_repository.write(one.folder / "cran", low, ("mine", "2.0", r_repository.archive("mine", "2.0")))
+    bad = ("bad", "1.0", r_repository.archive("bad", "1.0", "stop('it needs libodd')\n"))
+    r_repository.write(one.folder / "cran", low, bad, ("mine", "2.0", r_repository.archive("mine", "2.0")))
     return one.up(wait=280)
 
 
@@ -85,6 +86,14 @@ def test_what_one_installs_in_r_is_ones_own(running, person, other):
     assert hers.kernel("stats").run("cat(mine::mine_version())") == "2.0"
     assert his.kernel("stats").run("cat(requireNamespace('mine', quietly = TRUE))") == "FALSE"
     assert kernel.run("cat(file.access(dirname(find.package('low')), 2))") == "-1"
+
+
+def test_r_shows_in_the_notebook_why_a_package_cannot_be_installed(running, person):
+    kernel = running.opened(person.name).kernel("stats")
+    said = kernel.run(f"install.packages('bad', repos = 'file://{running.folder}/cran')")
+    assert "it needs libodd" in said, said
+    assert kernel.run("cat(list.files())") == "", "its output is kept beside the notebook"
+    assert kernel.run("cat(names(formals(install.packages))[1:3])") == "pkgs lib repos"
 
 
 def test_what_one_installs_in_a_conda_environment_is_ones_own(running, person, other):
