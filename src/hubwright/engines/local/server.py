@@ -16,7 +16,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyterlab.commands import get_app_dir
 from traitlets import Bool, Unicode
 
-from hubwright.engines.local import preload, settings, sharing, terminals
+from hubwright.engines.local import ipython_folder, preload, settings, sharing, terminals
 from hubwright.engines.local.singleuser import SingleUser
 
 ARGUMENTS = (
@@ -117,6 +117,7 @@ def serve(handed: socket.socket, ready: socket.socket, args: list[str]) -> None:
     """
     preload.renew()
     preload.thaw_home()
+    ipython_folder.find()
     HandedServerApp.handed = handed
     HandedServerApp.ready = ready
     SingleUser.serverapp_class = HandedServerApp
