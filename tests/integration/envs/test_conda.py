@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests import conda_channel, wheels
+from tests import conda_channel, conda_r, wheels
 from tests.conda_channel import Package, module
 from tests.conftest import wait_until
 from tests.environments import Lab, built_as
@@ -368,14 +368,7 @@ def test_packages_come_and_go_by_a_command(changed):
 
 
 def test_an_r_of_conda_runs_its_kernel(changed):
-    """Its R is the machine's own behind a script, as Debian's cannot be moved to another folder."""
-    script = '#!/bin/sh\nexec /usr/bin/R "$@"\n'
-    conda_channel.write(
-        changed.folder / "channel",
-        Package("r-base", "4.2", files={"bin/R": script}, modes={"bin/R": 0o755}),
-        Package("r-irkernel", depends=["r-base"], files={"share/irkernel": ""}),
-        Package("r-stats", depends=["r-base"], files={"share/stats": ""}),
-    )
+    conda_channel.write(changed.folder / "channel", *conda_r.packages())
     changed.write("  lab: {kind: conda, channels: [./channel], kernel: r, packages: [r-stats]}")
     version = changed.build()
     assert version.language.startswith("R ")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests import conda_channel, r_repository
+from tests import conda_channel, conda_r, r_repository
 from tests.conda_channel import module
 from tests.conftest import Account, wait_until
 from tests.integration.local.test_parity import PROBE, _differences
@@ -22,6 +22,7 @@ auth: {kind: pam, allow: all}
 environments:
   chem: {kind: conda, display: Chemistry, channels: [./channel], packages: [alpha], preload: [alpha]}
   stats: {kind: r, display: Statistics, repository: ./cran, packages: [low]}
+  forge: {kind: conda, channels: [./channel], kernel: r, packages: [r-stats]}
 """
 
 
@@ -35,10 +36,10 @@ MORE = {"etc/conda/activate.d/alpha.sh": "export ALPHA_DATA=$CONDA_PREFIX/share\
 
 @pytest.fixture(scope="module")
 def running(service: Callable[..., Service]) -> Service:
-    """A service that has built both at its start, at the same time."""
+    """A service that has built all at its start, at the same time."""
     one = service(YAML)
     conda_channel.base(one.folder / "channel")
-    conda_channel.write(one.folder / "channel", replace(ALPHA, files={**ALPHA.files, **MORE}))
+    conda_channel.write(one.folder / "channel", replace(ALPHA, files={**ALPHA.files, **MORE}), *conda_r.packages())
     low = ("low", "1.0", r_repository.archive("low", "1.0"))
     bad = ("bad", "1.0", r_repository.archive("bad", "1.0", "stop('it needs libodd')\n"))
     r_repository.write(one.folder / "cran", low, bad, ("mine", "2.0", r_repository.archive("mine", "2.0")))
@@ -94,6 +95,18 @@ def test_r_shows_in_the_notebook_why_a_package_cannot_be_installed(running, pers
     assert "it needs libodd" in said, said
     assert kernel.run("cat(list.files())") == "", "its output is kept beside the notebook"
     assert kernel.run("cat(names(formals(install.packages))[1:3])") == "pkgs lib repos"
+
+
+def test_an_r_of_conda_is_shown_and_runs_with_a_library_of_ones_own(running, person):
+    notebook = running.opened(person.name)
+    shown = notebook.ask("GET", "api/kernelspecs").json()["kernelspecs"]["forge"]["spec"]
+    assert (shown["display_name"], shown["language"]) == ("forge", "R")
+    kernel = notebook.kernel("forge")
+    prefix = running.environments / "forge" / "current" / "prefix"
+    assert kernel.run("cat(6 * 7, Sys.getenv('CONDA_PREFIX'))") == f"42 {prefix.resolve()}"
+    kernel.run(f"install.packages('mine', repos = 'file://{running.folder}/cran')")
+    assert kernel.run("cat(dirname(find.package('mine')))").startswith(f"{person.home}/.local/")
+    assert kernel.run("cat(basename(dirname(find.package('mine'))))").startswith("forge-R-")
 
 
 def test_what_one_installs_in_a_conda_environment_is_ones_own(running, person, other):
