@@ -41,7 +41,7 @@ def julia() -> Path:
 
 def _make(folder: Path) -> None:
     command = ["mmdebstrap", "--mode=root", "--variant=extract", "--include=julia,libzmq5", "--quiet"]
-    _run(*command, "bullseye", str(folder), _mirror(), timeout=600)
+    run(*command, "bullseye", str(folder), mirror(), timeout=600)
     libraries = folder / _LIBRARIES
     for path in [*(folder / "lib/x86_64-linux-gnu").iterdir()]:
         if not _OF_THE_MACHINE.match(path.name) and not path.is_dir():
@@ -49,8 +49,8 @@ def _make(folder: Path) -> None:
     for path in libraries.glob("libstdc++*"):
         path.unlink()
     rpath = "$ORIGIN/../lib/x86_64-linux-gnu/julia:$ORIGIN/../lib/x86_64-linux-gnu"
-    _run("patchelf", "--force-rpath", "--set-rpath", rpath, str(folder / "usr/bin/julia"))
-    _run("patchelf", "--remove-rpath", str(next(libraries.glob("libLLVM-*.so.1"))))
+    run("patchelf", "--force-rpath", "--set-rpath", rpath, str(folder / "usr/bin/julia"))
+    run("patchelf", "--remove-rpath", str(next(libraries.glob("libLLVM-*.so.1"))))
     for path in folder.iterdir():
         if path.name not in {"usr", "etc"}:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -58,7 +58,7 @@ def _make(folder: Path) -> None:
         shutil.rmtree(folder / "usr/share" / name, ignore_errors=True)
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Return where this machine has its packages from."""
     places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for path in places:
@@ -106,13 +106,14 @@ def commit(folder: Path) -> str:
     """Put all that is in a folder into a git repository there; return the id of its tree."""
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
     git = ["git", "-C", str(folder), *who]
-    _run(*git, "init", "--quiet")
-    _run(*git, "add", "--all")
-    _run(*git, "commit", "--quiet", "--message", "All")
-    return _run(*git, "rev-parse", "HEAD^{tree}").strip()
+    run(*git, "init", "--quiet")
+    run(*git, "add", "--all")
+    run(*git, "commit", "--quiet", "--message", "All")
+    return run(*git, "rev-parse", "HEAD^{tree}").strip()
 
 
-def _run(*command: str, timeout: float = 60) -> str:
+def run(*command: str, timeout: float = 60) -> str:
+    """Run a command to its end; return what it printed."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
     return done.stdout
