@@ -20,7 +20,7 @@ _ASK = """
 import json, sys, importlib.metadata as m
 told = {"version": "%d.%d.%d" % sys.version_info[:3], "home": sys.base_prefix, "base": sys._base_executable,
         "minor": "%d.%d" % sys.version_info[:2], "venv": sys.prefix != sys.base_prefix,
-        "packages": {d.name: d.version for d in m.distributions()}}
+        "packages": {d.metadata["Name"]: d.version for d in m.distributions()}}
 try:
     import ipykernel
 except ImportError as error:
@@ -28,11 +28,15 @@ except ImportError as error:
 print(json.dumps(told))
 """
 _MODULES = """
-import importlib.metadata as m, json, re, sys
+import importlib.metadata as m, inspect, json, re, sys
 plain = lambda name: re.sub("[-_.]+", "-", name).lower()
 wanted = {plain(name) for name in sys.argv[1:]}
-print(json.dumps(sorted(module for module, owners in m.packages_distributions().items()
-                        if module.isidentifier() and not module.startswith("_") and wanted & {*map(plain, owners)})))
+def modules(package):  # as m.packages_distributions finds them, which Python 3.9 does not have
+    files = [file for file in package.files or () if inspect.getmodulename(file.name)]
+    inferred = (file.parts[0] if len(file.parts) > 1 else inspect.getmodulename(file.name) for file in files)
+    return (package.read_text("top_level.txt") or "").split() or inferred
+print(json.dumps(sorted({module for package in m.distributions() if plain(package.metadata["Name"]) in wanted
+                         for module in modules(package) if module.isidentifier() and not module.startswith("_")})))
 """
 _PRELOAD = """
 import importlib, json, os, sys
