@@ -73,7 +73,7 @@ class SharedFolder(BaseModel):
     access: Literal["write", "read", "drop"] = Field(
         default="write",
         description="What they may do there: `write`, `read` what the keepers put there, or `drop`, which has a folder "
-        "for each person of the group that only he and the keepers can enter.",
+        "for each of them that only he and the keepers can enter.",
     )
     keepers: GroupName | None = Field(
         default=None,
@@ -111,8 +111,6 @@ class SharedFolder(BaseModel):
             )
         if self.keepers is not None and self.access == "write":
             raise ValueError("has keepers, who are for access: read and access: drop.")
-        if self.group is None and self.access == "drop":
-            raise ValueError("has access: drop, and needs a group, whose people get folders there.")
         return self
 
 

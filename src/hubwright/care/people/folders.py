@@ -24,7 +24,7 @@ def steps(wanted: SharedFolder, members: Sequence[str], notes: list[str]) -> Ite
     """Yield what is to be done for a folder; what it cannot be on its file system goes to `notes`.
 
     Args:
-        members: who is in its group, by the roster.
+        members: who is in its group; where it is everybody's, everybody.
 
     Raises:
         HubwrightError: it cannot be shared as it is.

@@ -269,12 +269,21 @@ class Planner:
         for one in self.loaded.hub.people.shared:
             if {one.group or USERS_GROUP, one.keepers} & {*self.foreign}:
                 continue
-            members = self.roster.groups.get(one.group or "", ()) if self.roster else ()
             try:
-                yield from folders.steps(one, members, self.notes)
+                yield from folders.steps(one, self._members(one.group), self.notes)
                 yield from folders.sizes(one, self.loaded.hub.people.shared, self.notes)
             except HubwrightError as error:
                 self.problems.append(error.problem)
+
+    def _members(self, group: str | None) -> list[str]:
+        """Return who is in a group of the roster; for None everybody whom the service knows."""
+        if group is not None:
+            return list(self.roster.groups.get(group, ())) if self.roster else []
+        besides = {*self.loaded.hub.people.users, *(self.hub.users if self.hub else ())}
+        besides -= {*self.leaving(), *self.loaded.hub.people.teams}
+        here = (entry for name in besides if (entry := find_account(name)) is not None)
+        let_in = {entry.pw_name for entry in here if USERS_GROUP in group_names(entry)}
+        return sorted(let_in | {person.name for person in self.people})
 
     def _teams(self) -> Iterator[Step]:
         if {one.group for one in self.loaded.hub.people.teams.values()} & self.foreign:
