@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -13,6 +13,7 @@ import table
 HERE = Path(__file__).resolve().parent
 _LOAD = "load at the start"
 """What a CSV says of the machine in its notes; above the number of cores others had work for it, too."""
+_BUSY = "The machine was not quiet."
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Line:
     remark: str = ""
     words: str = ""
     """The target in words, where they are not "n times better"."""
+    loud: bool = False
+    """Whether README says the remark, too: the figure alone would be taken for another."""
 
     @property
     def ratio(self) -> float | None:
@@ -65,26 +68,42 @@ def main(words: list[str] | None = None) -> int:
     if not found:
         print(f"No CSV in {chosen.folder}. Run bench/run.py first.", file=sys.stderr)
         return 2
-    lines = [line for name, (_, rows) in found.items() for line in _LINES[name](rows)]
+    measured = {name: _LINES[name](rows) for name, (_, rows) in found.items()}
+    lines = [line for some in measured.values() for line in some]
+    notes = {name: note for name, (note, _) in found.items()}
     chosen.to.mkdir(parents=True, exist_ok=True)
-    (chosen.to / "benchmarks.md").write_text(page(lines, {name: notes for name, (notes, _) in found.items()}))
+    (chosen.to / "benchmarks.md").write_text(page(lines, notes))
     plot(lines, chosen.to / "benchmarks.svg")
     if chosen.to == HERE.parent / "docs":
-        fill_readme(HERE.parent / "README.md", lines, next(notes for notes, _ in found.values()))
+        fill_readme(HERE.parent / "README.md", figures(measured, notes))
     for line in lines:
         print(_row(line))
     return 0
 
 
-def fill_readme(readme: Path, lines: list[Line], notes: dict[str, str]) -> None:
+def fill_readme(readme: Path, text: str) -> None:
     """Put the figures between README's marks."""
-    rows = "\n".join(f"{_row(line).rsplit('|', 3)[0]}|" for line in lines)
-    machine = f"{notes.get('cores', '?')} cores ({notes.get('processor', 'unknown')}), {notes.get('memory', '?')}"
-    head = "| | plain stack | Hubwright | better by |\n|---|--:|--:|--:|"
-    table_ = f"{head}\n{rows}\n\nOn {machine}, {notes.get('date', '')}."
     before, mark, rest = readme.read_text().partition("<!-- figures -->")
     _, end, after = rest.partition("<!-- /figures -->")
-    readme.write_text(f"{before}{mark}\n{table_}\n{end}{after}")
+    readme.write_text(f"{before}{mark}\n{text}\n{end}{after}")
+
+
+def figures(measured: dict[str, list[Line]], notes: dict[str, dict[str, str]]) -> str:
+    """Return README's table; below it stands what a reader of a figure must know, once each, by number."""
+    rows, told = [], []
+    for name, lines in measured.items():
+        for line in lines:
+            words = [line.remark[0].upper() + line.remark[1:].rstrip(".") + "."] if line.loud else []
+            words += [_BUSY] if _is_busy(notes[name]) else []
+            told += [one for one in words if one not in told]
+            marks = ", ".join(str(told.index(one) + 1) for one in words)
+            shown = replace(line, what=f"{line.what} <sup>{marks}</sup>") if marks else line
+            rows.append(f"{_row(shown).rsplit('|', 3)[0]}|")
+    first = next(iter(notes.values()))
+    machine = f"{first.get('cores', '?')} cores ({first.get('processor', 'unknown')}), {first.get('memory', '?')}"
+    head = "| | plain stack | Hubwright | better by |\n|---|--:|--:|--:|"
+    below = "".join(f"\\\n<sup>{number}</sup> {words}" for number, words in enumerate(told, 1))
+    return f"{head}\n" + "\n".join(rows) + f"\n\nOn {machine}, {first.get('date', '')}.{below}"
 
 
 def page(lines: list[Line], notes: dict[str, dict[str, str]]) -> str:
@@ -208,7 +227,9 @@ def _many(rows: list[dict[str, str]]) -> list[Line]:
         f"failed: plain {failed['plain']} of {asked['plain']}, Hubwright {failed['hubwright']} of {asked['hubwright']}."
     )
     return [
-        Line(f"{count} users at once: last first result", "s", last[0], last[1], best=10, remark=remark),
+        Line(
+            f"{count} users at once: last first result", "s", *last, best=10, remark=remark, loud=any(failed.values())
+        ),
         Line(f"{count} users at once: median first result", "s", *_both(rows, "result")),
     ]
 
@@ -222,8 +243,15 @@ def _memory(rows: list[dict[str, str]]) -> list[Line]:
     merged = next((float(row["per_user"]) for row in rows if row["side"] == "merged"), None)
     told = "`engine.merge_memory: true`, which is off by default; measured after Linux had looked at all four times."
     return [
-        Line(f"Memory for each of {count} idle users", "MiB", plain, ours, best=3, remark=remark),
-        Line("The same, with identical pages kept once", "MiB", plain, merged, remark=told if merged else ""),
+        Line(f"Memory for each of {count} idle users", "MiB", plain, ours, best=3, remark=remark, loud=bool(lost)),
+        Line(
+            "The same, with identical pages kept once",
+            "MiB",
+            plain,
+            merged,
+            remark=told if merged else "",
+            loud=bool(merged),
+        ),
         Line("Memory of hub, proxy and supervisor", "MiB", *_both(rows, "service")),
     ]
 
@@ -283,7 +311,9 @@ def _julia(rows: list[dict[str, str]]) -> list[Line]:
         what, without, image = row["measure"].removesuffix(" [s]"), float(row["packages"]), float(row["image"])
         if what != "build":
             remark = "both sides are Hubwright's: without `sysimage`, and with it"
-            lines.append(Line(f"Julia, {what}", "s", without, image, best=1.0, remark=remark, words="faster"))
+            lines.append(
+                Line(f"Julia, {what}", "s", without, image, best=1.0, remark=remark, words="faster", loud=True)
+            )
     return lines
 
 

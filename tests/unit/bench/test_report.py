@@ -91,3 +91,28 @@ def test_what_was_measured_on_a_busy_machine_is_named(bench, tmp_path):
         bench[1].write(tmp_path / f"{name}.csv", {"cores": "2", "load at the start": load}, rows)
     (told,) = (line for line in build(bench, tmp_path).splitlines() if "not quiet" in line)
     assert told.endswith(": `one` (load 7.40).")
+
+
+def test_readme_says_what_a_figure_alone_does_not(bench, tmp_path):
+    """Each of them once, by a number beside the figure: a busy machine, sides that are not the usual ones, failures."""
+    report, table = bench
+    rows = [
+        dict(zip(("measure", "packages", "image"), row, strict=True))
+        for row in [("a [s]", 2.0, 0.5), ("b [s]", 2.0, 1.0)]
+    ]
+    table.write(tmp_path / "julia.csv", {"cores": "2", "load at the start": "3.0"}, rows)
+    write(bench, tmp_path, [row("plain", 8.0), row("hubwright", 0.5)])
+    found = {name: table.read(tmp_path / f"{name}.csv") for name in ("one", "julia")}
+    measured = {name: report._LINES[name](rows) for name, (_, rows) in found.items()}
+    readme = tmp_path / "README.md"
+    readme.write_text("Before\n<!-- figures -->\nold\n<!-- /figures -->\nAfter\n")
+    report.fill_readme(readme, report.figures(measured, {name: notes for name, (notes, _) in found.items()}))
+    text = readme.read_text()
+    assert text.startswith("Before\n<!-- figures -->\n| | plain stack |") and text.endswith(
+        "<!-- /figures -->\nAfter\n"
+    )
+    assert "| One user: start to first result (median) | 8 s | 0.5 s | 16.0x |" in text
+    assert "| Julia, a <sup>1, 2</sup> | 2 s | 0.5 s | 4.00x |" in text
+    assert "| Julia, b <sup>1, 2</sup> | 2 s | 1 s | 2.00x |" in text
+    assert text.count("Both sides are Hubwright's: without `sysimage`, and with it.") == 1
+    assert text.count("The machine was not quiet.") == 1
