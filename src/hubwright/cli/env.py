@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+_TOLD = 5
 NameArgument = Annotated[str, typer.Argument(help="The environment's name in hub.yaml.")]
 
 
@@ -238,6 +239,8 @@ def clean(
 ) -> None:
     """Remove what nobody needs: downloads, what broken-off builds left, environments that hub.yaml does not name.
 
+    What a kernel, or another process, still uses is named with its user, and stays.
+
     [bold]Examples[/]
 
       sudo hubwright env clean
@@ -247,18 +250,28 @@ def clean(
     loaded, site = resolve(config, state)
     _is_ours(site)
     terminal = Terminal()
-    found = list(cleaning.find(loaded.hub.environments, site, versions))
-    for waste in found:
-        terminal.say(waste.what)
+    found: list[cleaning.Waste] = []
+    for waste in cleaning.find(loaded.hub.environments, site, versions):
+        if waste.users:
+            terminal.say(f"{waste.what}, stays: in use by {_some(waste.users)}")
+        else:
+            terminal.say(waste.what)
+            found.append(waste)
     if not found:
         terminal.say("There is nothing that nobody needs.")
         return
     if not yes:
-        typer.confirm("Remove this? Kernels that run in an old version may fail.", abort=True)
+        typer.confirm("Remove this?" if len(found) == 1 else "Remove these?", abort=True)
     before = cleaning.taken(site.environments) or 0
     for waste in found:
         cleaning.clean(waste, site)
     terminal.say(f"{size(max(0, before - (cleaning.taken(site.environments) or 0)))} are free again.")
+
+
+def _some(users: Sequence[object]) -> str:
+    """Return who they are; of very many the first."""
+    more = f" and {len(users) - _TOLD} more" if len(users) > _TOLD else ""
+    return ", ".join(map(str, users[:_TOLD])) + more
 
 
 def _row(name: str, entry: KindConfig, site: Site) -> dict[str, Any]:

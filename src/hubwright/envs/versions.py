@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hubwright.errors import MachineError, Refused
+from hubwright.machine import using
 from hubwright.machine.files import write_atomically
 
 KEPT = 3
-"""How many versions stay: the current one, and those before it."""
+"""How many versions stay in any case: the current one, and those before it."""
 CURRENT = "current"
 _RECORD = "version.json"
 
@@ -99,9 +100,14 @@ class Versions:
         remove(folder)
 
     def prune(self) -> list[int]:
-        """Remove what is older than the last few; return the numbers. The current one always stays."""
+        """Remove what is older than the last few; return the numbers.
+
+        The current one always stays, and so does one that a process uses, until this is called without such a process.
+        """
         current = self.current()
-        gone = [one for one in self.all()[:-KEPT] if current is None or one.number != current.number]
+        old = [one for one in self.all()[:-KEPT] if current is None or one.number != current.number]
+        used = using.users(map(self.folder_of, old))
+        gone = [one for one in old if self.folder_of(one) not in used]
         for one in gone:
             (self.folder_of(one) / _RECORD).unlink()  # from here on it is none, whatever happens
             remove(self.folder_of(one))

@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 from tests import conda_channel, conda_home, julia_here, r_repository
 from tests.conda_channel import module
-from tests.conftest import Account
+from tests.conftest import Account, wait_until
 from tests.integration.docker.containers import inspected, lend_start
 from tests.integration.docker.daemon import FOLDERS, SKELETON, Dockerd
 from tests.running import PREFIX, Notebook, Service
 
+from hubwright.envs.versions import Versions
 from hubwright.fields import instance_of
+from hubwright.machine import using
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 OURS = "hwt/ours:1"
@@ -198,6 +200,23 @@ def test_a_new_version_and_the_one_before_reach_a_server_that_runs(running: Serv
     running.cli("env", "rollback", "default")
     assert notebook.kernel().run(number) == "1.16.0\n"
     running.stop(other.name)
+
+
+def test_an_old_version_stays_while_a_kernel_in_a_container_is_of_it(running: Service, other: Account) -> None:
+    versions = Versions(environments(running) / "default")
+    notebook = running.start(other.name, body={"image": "plain"})
+    notebook.kernel().run("import six")
+    current = versions.current()
+    assert current
+    folder = versions.folder_of(current)
+    running.cli("env", "build", "default")
+    assert other.name in {user.account for user in using.users([folder])[folder]}
+    told = running.cli("env", "clean", "--versions", "--yes").stderr
+    assert f"default, version {current.number}, stays: in use by" in told and folder.exists()
+    running.stop(other.name)
+    wait_until(lambda: not using.users([folder]), 60)
+    running.cli("env", "clean", "--versions", "--yes")
+    assert not folder.exists()
 
 
 def test_what_does_not_work_in_an_image_is_told(running: Service, folder: Path) -> None:

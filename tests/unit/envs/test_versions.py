@@ -1,5 +1,8 @@
 """Versions of an environment: one is taken in one step, the last few are kept, and a half one is never any."""
 
+import os
+import subprocess
+
 import pytest
 
 from hubwright.envs.versions import KEPT, Version, Versions
@@ -79,3 +82,18 @@ def test_a_damaged_record_is_told(tmp_path):
     (versions.folder / "current" / "version.json").write_text("{")
     with pytest.raises(MachineError, match="cannot be read"):
         versions.current()
+
+
+def test_an_old_version_stays_while_a_process_uses_it(tmp_path):
+    """The first removal after its end takes it."""
+    versions = Versions(tmp_path / "science")
+    first = versions.folder_of(add(versions))
+    for _ in range(KEPT):
+        add(versions)
+    user = subprocess.Popen(["sleep", "60"], env={**os.environ, "SHARED": f"{first}/lib"})
+    try:
+        assert versions.prune() == []
+    finally:
+        user.kill()
+        user.wait()
+    assert versions.prune() == [1]
