@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hubwright.care import mine
 from hubwright.care.in_engine import elsewhere
 from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
 from hubwright.cli.showing import size
@@ -43,11 +44,12 @@ def list_environments(config: ConfigOption = None, state: StateOption = None, as
 
     [bold]Examples[/]
 
-      hubwright env list
+      sudo hubwright env list
 
-      hubwright env list --json
+      sudo hubwright env list --json
     """
     loaded, site = resolve(config, state)
+    _is_ours(site)
     rows = [_row(name, entry, site) for name, entry in loaded.hub.environments.items()]
     for row in rows:
         row["bytes"] = cleaning.taken(building.versions_of(row["name"], site).folder) if row["version"] else None
@@ -75,9 +77,10 @@ def show(
 
     [bold]Examples[/]
 
-      hubwright env show science
+      sudo hubwright env show science
     """
     loaded, site = resolve(config, state)
+    _is_ours(site)
     entry = _entry(loaded, name)
     versions = building.versions_of(name, site)
     current = versions.current()
@@ -358,6 +361,13 @@ def _file(loaded: Loaded) -> Path:
 
 
 def _is_ours(site: Site) -> None:
-    place = site.environments if site.environments.exists() else site.state
-    if place.exists() and place.stat().st_uid != os.geteuid():
+    """Refuse environments that are another account's: it is root whose they are, or who would build them here."""
+    if site.config is None and mine.is_inside():
+        what = "Shared environments are the administrator's, and there is no hub.yaml here."
+        raise Refused(what, remedy='What you may use: "jupyter kernelspec list".')
+    made = next(
+        filter(os.path.exists, (site.environments, site.state)), None
+    )  # what is in a closed folder is not there
+    above = next(filter(os.path.exists, site.state.parents))
+    if made.stat().st_uid != os.geteuid() if made else not os.access(above, os.W_OK):
         raise Refused("Shared environments are root's.", remedy="Run it as root: sudo hubwright env ...")
