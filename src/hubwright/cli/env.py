@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +27,7 @@ from hubwright.envs import building, cleaning, is_built, offering, together
 from hubwright.envs.access import groups_of
 from hubwright.envs.steps import Steps
 from hubwright.envs.versions import Version
-from hubwright.errors import HubwrightError, Refused, perhaps, printable
+from hubwright.errors import ConfigError, HubwrightError, Refused, perhaps, printable
 from hubwright.fields import Site
 from hubwright.kinds import KindConfig
 
@@ -143,7 +145,10 @@ def add(
     name: NameArgument,
     packages: Annotated[list[str] | None, typer.Argument(help="Packages, as the entry lists them.")] = None,
     python: Annotated[str | None, typer.Option("--python", help="The version of Python of a new environment.")] = None,
-    kind: Annotated[str, typer.Option("--kind", help="What a new environment is.")] = "uv",
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="What a new environment is: uv, conda, r or julia.", show_default=edit.USUAL),
+    ] = None,
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
@@ -188,8 +193,8 @@ def remove(
     if not yes:
         typer.confirm(f"Remove {name} with all its versions? Kernels that run in it may fail.", abort=True)
     path = _file(loaded)
-    edit.write(path, edit.remove_environment(path.read_text(), name))
     with building.versions_of(name, site).lock():
+        edit.write(path, edit.remove_environment(path.read_text(), name))
         building.remove(name, site)
     offering.offer(load(path).hub.environments, site)
     Terminal().say(f"{name} is gone.")
@@ -311,14 +316,25 @@ def _change(loaded: Loaded, site: Site, name: str, change: Callable[[str], str])
     """Build what a changed hub.yaml says, then let it be hub.yaml."""
     _is_ours(site)
     path = _file(loaded)
-    with edit.tried(path, change(path.read_text())) as fresh:
-        changed = load(fresh)
+    locked = building.lock_file(name, site)
+    with edit.tried(path, change(path.read_text())) as fresh, edit.kept(locked):
+        changed = _changed(fresh, path)
         terminal = Terminal()
         entry = _entry(changed, name)
-        if building.lock_file(name, site).exists():
+        if locked.exists():
             _lock_one(name, entry, site, terminal)
         _build_one(name, entry, site, terminal)
     _offer(changed, site)
+
+
+def _changed(fresh: Path, path: Path) -> Loaded:
+    """Read what is to take hub.yaml's place; what is wrong there has no line yet."""
+    try:
+        return load(fresh)
+    except ConfigError as error:
+        here = re.compile(rf"{re.escape(fresh.name)}(:\d+)?")
+        told = [replace(one, where=here.sub(path.name, one.where, count=1)) for one in error.problems]
+        raise ConfigError(told) from error
 
 
 def _build_one(name: str, entry: KindConfig, site: Site, terminal: Terminal) -> None:
@@ -365,9 +381,8 @@ def _is_ours(site: Site) -> None:
     if site.config is None and mine.is_inside():
         what = "Shared environments are the administrator's, and there is no hub.yaml here."
         raise Refused(what, remedy='What you may use: "jupyter kernelspec list".')
-    made = next(
-        filter(os.path.exists, (site.environments, site.state)), None
-    )  # what is in a closed folder is not there
+    made = next(filter(os.path.exists, (site.environments, site.state)), None)
     above = next(filter(os.path.exists, site.state.parents))
+    # what lies in a closed folder is as if it were not there
     if made.stat().st_uid != os.geteuid() if made else not os.access(above, os.W_OK):
         raise Refused("Shared environments are root's.", remedy="Run it as root: sudo hubwright env ...")

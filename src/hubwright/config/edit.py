@@ -12,27 +12,35 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from hubwright.errors import Refused
+from hubwright.errors import Refused, perhaps
 from hubwright.machine.files import Owner, write_atomically
 
 _SECTION = "environments"
 _LISTING = ("conda", "julia", "r", "uv")
 """The kinds whose entries have `packages`."""
+USUAL = "uv"
+"""What a new environment is when nobody says."""
 _PYTHON = {"conda": 'Name it among the packages: "python=3.12".'}
 
 
-def add_packages(text: str, name: str, packages: Sequence[str], python: str | None, kind: str = "uv") -> str:
+def add_packages(text: str, name: str, packages: Sequence[str], python: str | None, kind: str | None = None) -> str:
     """Return hub.yaml with packages added to an environment; one of `kind` is made when there is none of the name.
 
     Raises:
-        Refused: nothing is named, the environment's kind lists no packages, or it has another Python already.
+        Refused: nothing is named, or the environment is of another kind, of one that lists no packages, or has another
+            Python already.
     """
     data, entry = _environment(text, name)
     if entry is None:
         if not packages:
             raise Refused(f"hub.yaml has no environment {name} yet.", remedy="Name the packages it shall have.")
-        entry = data.setdefault(_SECTION, {})[name] = {"kind": kind}
+        if kind and kind not in _LISTING:
+            near = perhaps(kind, _LISTING) or f"There are: {', '.join(_LISTING)}."
+            raise Refused(f"There is no kind {kind} whose packages hub.yaml lists.", remedy=near)
+        entry = data.setdefault(_SECTION, {})[name] = {"kind": kind or USUAL}
     _lists_packages(name, entry)
+    if kind and kind != entry["kind"]:
+        raise Refused(f"{name} is of kind {entry['kind']}.", remedy="Add an environment of another name.")
     if python and entry["kind"] != "uv":
         raise Refused(
             f"{name} is of kind {entry['kind']}, which takes no --python.", remedy=_PYTHON.get(entry["kind"], "")
@@ -92,6 +100,18 @@ def tried(path: Path, text: str) -> Iterator[Path]:
         write(path, text)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Have a file, where there is one, be as it was when the block fails."""
+    before = path.read_text() if path.exists() else None
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            write(path, before)
+        raise
 
 
 def _environment(text: str, name: str) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests import wheels
 from tests.conftest import Account
 from tests.environments import Lab
 
@@ -55,3 +56,44 @@ def test_in_ones_server_there_is_told_what_one_has(
     assert "Shared environments are the administrator's" in done.stderr
     assert "jupyter kernelspec list" in done.stderr
     assert not (somebody.home / ".hubwright").exists()
+
+
+def test_what_is_being_built_is_not_removed(folder: Path) -> None:
+    lab = Lab(folder).write(ENTRY)
+    with lab.versions().lock():
+        done = lab.env("remove", "lab", "--yes")
+    assert done.returncode == 77
+    assert "lab is just being built" in done.stderr
+    assert (folder / "hub.yaml").read_text() == lab.yaml
+
+
+def test_packages_that_do_not_work_leave_hub_yaml_and_the_lock(folder: Path) -> None:
+    wheels.write(folder / "wheels", "hwt_low")
+    wheels.write(folder / "wheels", "hwt_broken", files={"hwt_broken.py": "raise RuntimeError('out of order')\n"})
+    lab = Lab(folder).write(
+        "  lab: {kind: uv, packages: [hwt-low], index: 'https://pypi.org/simple', find_links: wheels}"
+    )
+    assert lab.env("lock", "lab").returncode == 0
+    lock = (folder / "lab.lock").read_text()
+    done = lab.env("add", "lab", "hwt-broken")
+    assert done.returncode == 71
+    assert "out of order" in done.stderr
+    assert ((folder / "hub.yaml").read_text(), (folder / "lab.lock").read_text()) == (lab.yaml, lock)
+    assert sorted(path.name for path in folder.iterdir()) == ["hub.yaml", "lab.lock", "wheels"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["Lab 2", "six"], '/hub.yaml environments.Lab 2: is not the name of an environment: "Lab 2".'),
+        (["new", "six", "--kind", "condo"], 'lists.\n  Perhaps you meant "conda"?\n'),
+        (["new", "six", "--kind", "existing"], "There are: conda, julia, r, uv."),
+        (["lab", "dplyr", "--kind", "r"], "error: lab is of kind uv."),
+    ],
+)
+def test_what_cannot_be_added_is_told(folder: Path, words: list[str], told: str) -> None:
+    lab = Lab(folder).write(ENTRY)
+    done = lab.env("add", *words)
+    assert done.returncode in {77, 78}
+    assert told in done.stderr
+    assert (folder / "hub.yaml").read_text() == lab.yaml
