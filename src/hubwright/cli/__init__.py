@@ -18,6 +18,12 @@ COMMANDS = (
 """A module of this package each: `NAME.app`, or the function `NAME`. Imported when it is asked for."""
 
 
+_COMPLETION = {"install_completion", "show_completion"}
+"""What typer gives each group; it would not work for a part of a program."""
+_MARGIN = "[bold][/]"
+"""Begins an example, which typer would not set in where nothing else follows the first sentence."""
+
+
 class _Commands(TyperGroup):
     """Commands that cost their imports only when they are used."""
 
@@ -35,6 +41,7 @@ class _Commands(TyperGroup):
             several.command(cmd_name)(getattr(module, name))
         command = typer.main.get_command(several)
         command.name = cmd_name
+        command.params = [one for one in command.params if one.name not in _COMPLETION]
         _unwrap(command)
         return command
 
@@ -42,7 +49,9 @@ class _Commands(TyperGroup):
 def _unwrap(command: Any) -> None:
     """Join the lines of each paragraph of the help, but of examples: typer keeps the breaks of the source."""
     paragraphs = cleandoc(command.help or "").split("\n\n")
-    command.help = "\n\n".join(text if text.startswith(" ") else text.replace("\n", " ") for text in paragraphs)
+    command.help = "\n\n".join(
+        _MARGIN + text if text.startswith(" ") else text.replace("\n", " ") for text in paragraphs
+    )
     for inner in getattr(command, "commands", {}).values():
         _unwrap(inner)
 

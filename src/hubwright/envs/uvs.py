@@ -21,6 +21,8 @@ _WITHOUT = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?: ;[^\n\\]*)?$", re.MULTI
 """A line of a lock that has no hash."""
 _LONGEST = 3600.0
 _PASSED_ON = re.compile(r"(?i)(https?|all|no)_proxy$|SSL_CERT_(FILE|DIR)$")
+_JOINS = {"cause": ": ", "hint": ". "}
+"""What stands between uv's lines in place of such a word."""
 _STEP = re.compile(r"(Resolved|Prepared|Installed|Downloading|Building|Audited) .*")
 
 
@@ -164,6 +166,9 @@ def written(lines: Iterable[str]) -> Iterator[str]:
 
 def _why(said: list[str]) -> str:
     """Return uv's reason in one line: what follows its cross, without the frame of lines around it."""
-    text = " ".join(line.strip(" │├╰─▶") for line in said if line.strip())
+    text = ""
+    for line in filter(None, (line.strip(" │├╰─▶") for line in said)):
+        word, _, rest = line.partition(": ")
+        text = f"{text.rstrip('.')}{_JOINS[word]}{rest}" if word in _JOINS else f"{text} {line}"
     reason = text.partition("×")[2] or text.partition("error:")[2] or text
     return printable(reason.strip()[:1500]) or "uv ended without a word."

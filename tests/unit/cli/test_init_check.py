@@ -72,6 +72,18 @@ def test_help_has_examples(hubwright, command):
     assert "--state" in told
 
 
+@pytest.mark.parametrize("command", ["list", "build"])
+def test_examples_are_set_in(hubwright, command):
+    told = hubwright("env", command, "--help").stdout.splitlines()
+    assert f"   sudo hubwright env {command}" in [line.rstrip() for line in told]
+
+
+def test_a_group_of_commands_offers_no_completion_of_its_own(hubwright):
+    told = hubwright("env", "--help").stdout
+    assert "rollback" in told
+    assert "completion" not in told
+
+
 def test_a_paragraph_of_help_is_as_wide_as_the_terminal(hubwright):
     told = hubwright("up", "--help").stdout.splitlines()
     prose = told[told.index(next(line for line in told if "What an earlier" in line)) :]

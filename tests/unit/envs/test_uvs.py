@@ -1,5 +1,6 @@
 """What is made of uv's words."""
 
+import sys
 from hashlib import sha256
 
 import pytest
@@ -29,3 +30,24 @@ def test_what_has_no_hash_is_not_locked(tmp_path):
 )
 def test_a_requirement_has_a_name(text):
     assert uvs.name_of(text) == "torch"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "error: No solution found when resolving dependencies\n  cause: Because there is no six==99, it is unsatisfiable.\n",
+            "No solution found when resolving dependencies: Because there is no six==99, it is unsatisfiable.",
+        ),
+        (
+            "Resolved 2 packages\n  × No solution found when resolving dependencies:\n  ╰─▶ Because six\n      is not there.\n",
+            "No solution found when resolving dependencies: Because six is not there.",
+        ),
+        ("error: No interpreter found.\n\nhint: Consider a newer uv.\n", "No interpreter found. Consider a newer uv."),
+    ],
+)
+def test_why_it_failed_is_a_sentence(said, told):
+    command = [sys.executable, "-c", f"import sys; sys.stderr.write({said!r}); sys.exit(1)"]
+    with pytest.raises(MachineError) as failed:
+        uvs.run(command, {}, "environments.lab", [].append)
+    assert str(failed.value) == f"environments.lab: {told}"
