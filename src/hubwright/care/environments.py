@@ -23,8 +23,8 @@ def prepare(environments: Mapping[str, Any], site: Site, voice: Voice) -> None:
             continue
         if building.versions_of(name, site).current() is None:
             new[name] = config
-        elif what := offering.unfinished(name, config, site):
-            voice.warn(f'environments.{name}: {what} "hubwright env build {name}" builds what hub.yaml says now.')
+        elif told := offering.to_do(name, config, site):
+            voice.warn(f"environments.{name}: {' '.join(told).rstrip()}")
     for _, done in together.build_all(new, site, voice.wait):
         if isinstance(done, HubwrightError):
             voice.warn(str(done))

@@ -154,9 +154,9 @@ def _locked(name: str, config: KindConfig, site: Site) -> str:
     mark, _, rest = text.partition("\n")
     if mark != _MARK + digest(name, config, site):
         raise Refused(
-            f"{lock_file(name, site)} was made of other packages than hub.yaml names now.",
+            f"{name}.lock was made of other packages than hub.yaml names now.",
             where=f"environments.{name}",
-            remedy=f'Make it anew: "hubwright env lock {name}"; or remove it.',
+            remedy=f'Make it anew: "hubwright env lock {name}"; or remove {lock_file(name, site)}.',
         )
     return rest
 

@@ -83,27 +83,32 @@ def check(environments: Mapping[str, Any], site: Site) -> Iterator[Problem]:
         if forked(config) and not site.privileged:
             what = "has no effect where everything runs as one account: kernels are executed."
             yield Problem(f"hub.yaml environments.{name}.preload", what, severity="warning")
-        if not any(problem.severity == "error" for problem in found) and (what := unfinished(name, config, site)):
-            remedy = f'"hubwright env build {name}" does it.'
-            yield Problem(f"hub.yaml environments.{name}", what, remedy, "warning")
+        if not any(problem.severity == "error" for problem in found) and (told := to_do(name, config, site)):
+            yield Problem(f"hub.yaml environments.{name}", *told, "warning")
 
 
 def to_build(environments: Mapping[str, Any], site: Site) -> list[str]:
     """Return a sentence for each environment that is not what hub.yaml says, with the command that builds it."""
-    found = {name: unfinished(name, config, site) for name, config in environments.items() if is_built(config)}
-    does = '"hubwright env build {}" does it.'
-    return [f"The environment {name}: {what} {does.format(name)}" for name, what in found.items() if what]
+    found = {name: to_do(name, config, site) for name, config in environments.items() if is_built(config)}
+    return [f"The environment {name}: {' '.join(told).rstrip()}" for name, told in found.items() if told]
+
+
+def to_do(name: str, config: KindConfig, site: Site) -> tuple[str, str] | None:
+    """Return why an environment is not what hub.yaml says, and what to do; None when it is."""
+    does = f'"hubwright env build {name}" does it.'
+    try:
+        current = versions_of(name, site).current()
+        if current is None:
+            return "is not built yet.", does
+        return None if current.source == source(name, config, site) else ("has changed since it was built.", does)
+    except HubwrightError as error:
+        return error.problem.what, error.problem.remedy
 
 
 def unfinished(name: str, config: KindConfig, site: Site) -> str:
     """Return why an environment is not what hub.yaml says, "" when it is."""
-    try:
-        current = versions_of(name, site).current()
-        if current is None:
-            return "is not built yet."
-        return "" if current.source == source(name, config, site) else "has changed since it was built."
-    except HubwrightError as error:
-        return str(error)
+    told = to_do(name, config, site)
+    return told[0] if told else ""
 
 
 def _unknown_groups(name: str, config: KindConfig) -> Iterator[Problem]:

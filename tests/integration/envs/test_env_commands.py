@@ -11,6 +11,9 @@ from tests import wheels
 from tests.conftest import Account
 from tests.environments import Lab
 
+from hubwright.envs import offering
+from hubwright.errors import Problem
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(200)]
 ENTRY = "  lab: {kind: uv, packages: [six]}"
 COMMANDS = (["list"], ["show", "lab"], ["build"], ["add", "lab", "six"], ["remove", "lab", "--yes"], ["lock", "lab"])
@@ -80,6 +83,23 @@ def test_packages_that_do_not_work_leave_hub_yaml_and_the_lock(folder: Path) -> 
     assert "out of order" in done.stderr
     assert ((folder / "hub.yaml").read_text(), (folder / "lab.lock").read_text()) == (lab.yaml, lock)
     assert sorted(path.name for path in folder.iterdir()) == ["hub.yaml", "lab.lock", "wheels"]
+
+
+def test_a_lock_of_other_packages_is_told_with_what_mends_it(folder: Path) -> None:
+    wheels.write(folder / "wheels", "hwt_low")
+    entry = "  lab: {kind: uv, packages: [hwt-low], index: 'https://pypi.org/simple', find_links: wheels}"
+    lab = Lab(folder).write(entry)
+    lab.build()
+    lock = folder / "lab.lock"
+    lock.write_text("# hubwright: of others\n")
+    what = "lab.lock was made of other packages than hub.yaml names now."
+    remedy = f'Make it anew: "hubwright env lock lab"; or remove {lock}.'
+    assert list(offering.check({"lab": lab.entry("lab")}, lab.site)) == [
+        Problem("hub.yaml environments.lab", what, remedy, "warning")
+    ]
+    assert offering.to_build({"lab": lab.entry("lab")}, lab.site) == [f"The environment lab: {what} {remedy}"]
+    assert what in lab.env("list").stdout
+    assert lab.env("build", "lab").stderr == f"error: environments.lab: {what}\n  {remedy}\n"
 
 
 @pytest.mark.parametrize(
