@@ -222,6 +222,9 @@ def _check_for_puller(entry: Content, where: str) -> None:
 
 def _ours(config: Path | None, state: Path | None) -> tuple[Loaded, Site]:
     loaded, site = resolve(config, state)
+    if loaded.path is None and mine.is_inside():
+        what = "What people get is the administrator's to show and to push, and there is no hub.yaml here."
+        raise Refused(what, remedy='What you get yourself: "hubwright content list".')
     if site.state.is_dir() and not os.access(site.state, os.W_OK | os.X_OK):
         raise Refused("The contents of this service are root's.", remedy="Run it as root: sudo hubwright ...")
     return loaded, site

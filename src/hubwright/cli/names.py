@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hubwright.auth import names as rule
 from hubwright.auth.identities import Identities
-from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
+from hubwright.cli.options import ConfigOption, JsonOption, StateOption, is_closed, resolve
 from hubwright.errors import Refused, printable
 from hubwright.fields import Site
 from hubwright.machine.files import Owner
@@ -114,6 +114,8 @@ def forget(name: Name, config: ConfigOption = None, state: StateOption = None) -
 
 
 def _identities(site: Site) -> Identities:
+    if is_closed(site):
+        raise Refused("Only whoever runs this service may do that.", where=str(site.state), remedy="Use sudo.")
     if not site.secrets.is_dir():
         raise Refused(f"There is no service in {site.state} yet.", remedy='Start it once: "hubwright up".')
     return Identities(site.secrets, Owner.of(site.account) if site.privileged else None)

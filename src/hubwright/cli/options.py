@@ -30,6 +30,11 @@ StateOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+def is_closed(site: Site) -> bool:
+    """Whether there is a service whose state only root, or another account, may read."""
+    return os.access(site.state, os.F_OK) and not os.access(site.state, os.R_OK | os.X_OK)
+
+
 def resolve(config: Path | None, state: Path | None) -> tuple[Loaded, Site]:
     """Return the service that the options name; as root, where there is no hub.yaml, the installed one.
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from hubwright.care import state as states
 from hubwright.care.supervise import FORK_SERVER
 from hubwright.care.units.installed import MAIN, installed
-from hubwright.cli.options import ConfigOption, JsonOption, StateOption, resolve
-from hubwright.errors import NotRunning
+from hubwright.cli.options import ConfigOption, JsonOption, StateOption, is_closed, resolve
+from hubwright.errors import NotRunning, Refused
 
 _STYLE = {"well": "green", "silent": "yellow", "down": "bold red"}
 _PENDING = {"spawn": "starting", "stop": "stopping", "check": "being looked at"}
@@ -32,6 +32,8 @@ def status(config: ConfigOption = None, state: StateOption = None, as_json: Json
       hubwright status --json
     """
     _, site = resolve(config, state)
+    if is_closed(site):
+        raise Refused("Only whoever runs this service may ask how it is.", where=str(site.state), remedy="Use sudo.")
     found = states.read(site)
     if as_json:
         counts = {"servers": len(found.servers), "users": found.users}
