@@ -8,6 +8,7 @@ import os
 import pwd
 import secrets
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -92,6 +93,16 @@ class Account:
         (folder / "kernel.json").write_text(json.dumps(spec))
         for place in (folder / "kernel.json", folder, *itertools.islice(folder.parents, 4)):
             os.chown(place, self.uid, self.gid)
+
+    def add_environment(self, name: str) -> None:
+        """Make a virtual environment in the home, with ipykernel from the environment of the tests."""
+        prefix = self.home / name
+        _run(sys.executable, "-m", "venv", "--without-pip", str(prefix))
+        (packages,) = prefix.glob("lib/python3*/site-packages")
+        (ours,) = Path(sys.prefix).glob("lib/python3*/site-packages")
+        (packages / "ipykernel").symlink_to(ours / "ipykernel")
+        (packages / "rest.pth").write_text(f"{ours}\n")
+        _run("chown", "-R", f"{self.uid}:{self.gid}", str(prefix))
 
 
 @pytest.fixture
