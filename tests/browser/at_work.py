@@ -1,11 +1,16 @@
-"""What people do in JupyterLab's launcher."""
+"""What people do in JupyterLab's launcher, and what those of an example find there."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
+from tests import python_here
+from tests.running import Service
+
+from hubwright.config.load import load
 
 CARDS = ".jp-LauncherCard[data-category=Notebook]"
 _NOTEBOOK = ".jp-NotebookPanel:visible"
@@ -47,3 +52,16 @@ def runs(page: Page, kernel: str, code: str, output: str) -> None:
     page.locator(f"{_NOTEBOOK} .jp-OutputArea-output", has_text=output).first.wait_for()
     page.locator(".lm-TabBar-addButton:visible").first.click()
     page.locator(f"{CARDS}:visible").first.wait_for()
+
+
+def linux_lab_kernels(page: Page, hub: Service, home: Path) -> None:
+    """Each shared environment and the one in the home runs in its own place, with the packages that the file names."""
+    entries = load(hub.folder / "hub.yaml").hub.environments
+    offers(page, {*(entry.display for entry in entries.values()), "mine (~/mine)", *of_the_machine()})
+    assert {"ipywidgets", "numpy", "pandas"} <= {*entries["default"].packages} < {*entries["large"].packages}
+    runs(page, "mine (~/mine)", "import sys, os; print(sys.prefix, os.getuid() > 999)", f"{home}/mine True")
+    for name, entry in entries.items():
+        modules = ", ".join(one.replace("scikit-learn", "sklearn") for one in entry.packages)
+        code = f"import sys, {modules}; print(numpy.__file__.startswith('{hub.environments}/{name}/'), sys.version)"
+        version = python_here.VERSION if entry.python else "{}.{}".format(*sys.version_info)
+        runs(page, entry.display, code, f"True {version}.")

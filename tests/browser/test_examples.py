@@ -20,7 +20,8 @@ import pytest
 from bench.chromium import FLAGS
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Playwright
-from tests import julia_here
+from tests import julia_here, python_here
+from tests.browser import at_work
 from tests.browser.conftest import at_provider
 from tests.certificates import locked
 from tests.certificates import make as certificate
@@ -56,6 +57,8 @@ class At(Inside):
     """The address that people know."""
     trust: tuple[str, ...] = ()
     """How curl trusts it."""
+    rows: Callable[[], None] = lambda: None
+    """Look at what else the example is there for, in JupyterLab, where somebody has run a cell."""
 
     @property
     def url(self) -> str:
@@ -165,6 +168,7 @@ def works(page: Page, hub: At) -> None:
     page.keyboard.insert_text("import os; print(os.getuid() > 999, 6 * 7)")
     page.keyboard.press("Shift+Enter")
     page.locator(".jp-OutputArea-output", has_text="True 42").first.wait_for()
+    page.locator(".lm-TabBar-addButton:visible").first.click()
 
 
 def types(page: Page, name: str, password: str, form: str = "") -> None:
@@ -179,17 +183,20 @@ def _build(stage: Stage, hub: At) -> None:
     environments = Path("/opt/hubwright/environments") / instance_of(hub.state)
     stage.closing.insert(0, lambda: shutil.rmtree(environments, ignore_errors=True))
     built = subprocess.run(
-        outside.command("env", "build"), env=outside.env(), capture_output=True, text=True, timeout=300
+        outside.command("env", "build"), env=outside.env(), capture_output=True, text=True, timeout=500
     )
     assert built.returncode == 0, built.stderr
 
 
 def linux_lab(stage: Stage, page: Page, account: Account) -> At:
-    """Not a word changed: its Unix accounts, by the machine's name, by a certificate of its own making."""
-    hub = stage.start("linux-lab", f"https://{socket.gethostname()}:8000", {}, "-k")
+    """Its Unix accounts, by the machine's name, by a certificate of its own making; the other Python is from here."""
+    changes = {"# python313:": "python313:", 'python: "3.13"': f"python: {python_here.python()}"}
+    hub = stage.start("linux-lab", f"https://{socket.gethostname()}:8000", changes, "-k")
     _build(stage, hub)
+    account.add_environment("mine")
     hub.up(wait=180)
     hub.trust = ("--cacert", str(hub.state / "authority.crt"))
+    hub.rows = lambda: at_work.linux_lab_kernels(page, hub, account.home)
     page.goto(hub.url)
     types(page, account.name, account.password)
     return hub
@@ -324,7 +331,7 @@ def cloud_vms(stage: Stage, page: Page, account: Account) -> At:
     return hub
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "begin", [linux_lab, julia_class, stem_camp_swarm, cloud_vms], ids=lambda begin: begin.__name__
 )
@@ -335,6 +342,7 @@ def test_somebody_works_with_the_example(
     try:
         hub = begin(stage, page, account())
         works(page, hub)
+        hub.rows()
     except PlaywrightError as error:
         shown = page.locator("body").inner_text() if page.locator("body").count() else ""
         raise AssertionError(f"{error}\n{page.url}\n{shown[:3000]}") from error

@@ -46,7 +46,7 @@ class World:
         (self.folder / "hosts").write_text(HOSTS)
         ready = (
             "ip link set lo up && for n in 1 2 3; do ip addr add 10.9.9.$n/32 dev lo; done && "
-            f"mount --bind {self.folder}/hosts /etc/hosts && touch {self.folder}/ready && exec sleep 600"
+            f"mount --bind {self.folder}/hosts /etc/hosts && touch {self.folder}/ready && exec sleep 1800"
         )
         self.holder = subprocess.Popen(["unshare", "-nm", "sh", "-c", ready], stderr=subprocess.PIPE)
         self.caddy: subprocess.Popen[bytes] | None = None
@@ -55,7 +55,7 @@ class World:
             if self.holder.poll() is not None:
                 pytest.skip(f"needs the right to make a network: {self.holder.communicate()[1].decode()}")
             self.caddy = self.begin()
-            wait_until(lambda: self.ask(f"https://acme.test:14000/{DIRECTORY}", "-k") == "200")
+            wait_until(lambda: self.ask(f"https://acme.test:14000/{DIRECTORY}", "-k") == "200", 60)
         except BaseException:
             self.close()
             raise
