@@ -1,10 +1,12 @@
-"""What people do in JupyterLab's launcher, and what those of an example find there."""
+"""What people do in JupyterLab's launcher, and what those of two examples find there and on the hub's pages."""
 
 from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Page, expect
 from tests import python_here
@@ -65,3 +67,73 @@ def linux_lab_kernels(page: Page, hub: Service, home: Path) -> None:
         code = f"import sys, {modules}; print(numpy.__file__.startswith('{hub.environments}/{name}/'), sys.version)"
         version = python_here.VERSION if entry.python else "{}.{}".format(*sys.version_info)
         runs(page, entry.display, code, f"True {version}.")
+
+
+def julia_class_kernel(page: Page, hub: Service) -> None:
+    """The Julia that the file names starts from the launcher, with the shared packages, and has no image here."""
+    julia = load(hub.folder / "hub.yaml").hub.environments["julia"]
+    offers(page, {"Python 3", julia.display or "", *of_the_machine()})
+    packages = ", ".join(julia.packages)
+    code = f"using {packages}; println(nrow(DataFrame(a = [1, 2, 3])), ' ', plot([1, 2]))".replace("' '", '" "')
+    runs(page, julia.display or "", code, "3 a line through 2 points")
+
+
+def write_course(folder: Path) -> None:
+    """Make what a teacher hands out: a notebook, and notes beside it."""
+    cell = {"cell_type": "markdown", "id": "one", "metadata": {}, "source": "The first lesson"}
+    folder.mkdir(mode=0o755)
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "lesson.ipynb").write_text(json.dumps(notebook))
+    (folder / "notes.md").write_text("Read me")
+
+
+def handed_out(page: Page, hub: Service, folder: Path, home: Path, name: str) -> None:
+    """The course is in somebody's home, and opens; an update reaches him, and what he has deleted comes when he asks.
+
+    Args:
+        page: where he is logged in.
+        hub: the service.
+        folder: what root hands out, as `write_course` made it.
+        home: his.
+        name: how the course is called in hub.yaml, and in his home.
+    """
+    page.goto(f"{hub.url}/user/{home.name}/lab/tree/{name}/lesson.ipynb")
+    expect(page.locator(".jp-MarkdownOutput:visible")).to_contain_text("The first lesson")
+    (home / name / "notes.md").unlink()
+    (folder / "second.md").write_text("More")
+    hub.cli("content", "push")
+    assert (home / name / "second.md").read_text() == "More"
+    assert not (home / name / "notes.md").exists()
+    page.goto(f"{hub.url}/hub/home")
+    page.get_by_role("link", name="Course files").click()
+    page.get_by_role("button", name="Get the original of notes.md").click()
+    expect(page.locator("#told")).to_have_text("notes.md is as it was handed out.")
+    assert (home / name / "notes.md").read_text() == "Read me"
+
+
+def julia_class_together(page: Page, hub: Service, group: str, shared: Path) -> None:
+    """The group has its folder and a server in it, which a student starts from his home page; he may let others in."""
+    assert (shared.stat().st_mode & 0o7777, shared.group()) == (0o2770, group)
+    (shared / "ours.md").write_text("Ours")
+    page.goto(f"{hub.url}/hub/home")
+    expect(page.locator("#share-with")).to_be_visible()
+    row = page.locator("#together [data-account]")
+    expect(row).to_contain_text(f"Group {group}")
+    row.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Authorize").click()
+    page.locator(".jp-DirListing-item", has_text="ours.md").wait_for()
+
+
+def julia_class_lessons(page: Page, hub: Service, student: str) -> None:
+    """The teacher sees who is in the class, and when it meets next by the timetable of the file."""
+    lessons = load(hub.folder / "hub.yaml").hub.classes["julia"]
+    page.goto(f"{hub.url}/hub/classes/julia")
+    expect(page.locator("h1")).to_have_text("Julia")
+    expect(page.locator("#people tbody tr")).to_have_count(len(lessons.users))
+    expect(page.locator(f"tr[data-user='{student}'] .hw-state")).to_contain_text("Running")
+    coming = lessons.hours.following(datetime.now(UTC))
+    assert coming and coming.begin.astimezone(ZoneInfo(lessons.hours.zone)).strftime("%a %H:%M") in (
+        "Mon 09:00",
+        "Thu 14:00",
+    )
+    expect(page.locator("#when")).to_contain_text(f"{coming.begin.astimezone():%H:%M}")

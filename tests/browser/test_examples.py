@@ -8,6 +8,7 @@ provider, PAM, an ACME authority, nginx.
 from __future__ import annotations
 
 import json
+import pwd
 import secrets
 import shutil
 import socket
@@ -203,30 +204,72 @@ def linux_lab(stage: Stage, page: Page, account: Account) -> At:
 
 
 def julia_class(stage: Stage, page: Page, account: Account) -> At:
-    """A certificate by ACME; the password is chosen by a one-time link; Julia with packages that are here, no image."""
-    teacher = f"{stage.name[:20]}-t"
+    """A certificate by ACME; the password is chosen by a one-time link; a class by "hubwright apply", and its course.
+
+    Julia's packages are small ones of the same names. No image is made of them, which takes minutes: integration/envs
+    has a test of one.
+    """
+    teacher, other, group = (f"{stage.name}-{letter}" for letter in "tbg")
+    shared, lessons = Path("/srv", stage.name), Path("/srv", f"{stage.name}-course")
     changes = {
         "[teacher]": f"[{teacher}]",
-        "[ada, bob]": f"[{stage.name}]",
+        "[ada, bob]": f"[{stage.name}, {other}]",
+        "/srv/julia-class, group: julia-class": f"{shared}, group: {group}",
+        "/srv/course": str(lessons),
         "/opt/julia-1.10.9/bin/julia": str(julia_here.julia() / "usr/bin/julia"),
-        "[DataFrames, Plots]\n    # ": '[./Greeting]\n    registries: [./registry/Registry]\n    pkg_server: ""\n    # ',
+        "Plots]\n    # ": 'Plots]\n    registries: [./registry/Registry]\n    pkg_server: ""\n    # ',
         "    sysimage: [DataFrames, Plots]\n": "",
         "  email:": "  directory: https://acme.test:14000/acme/local/directory\n  directory_ca: root.crt\n  email:",
     }
     hub = stage.start("julia-class", "https://class.example.org", changes, "--cacert", str(stage.world.root))
-    stage.closing.append(lambda: remove_account(teacher))
+    _clean_class(stage, [teacher, other, f"team-{group}"], group, [shared, lessons])
     shutil.copy(stage.world.root, hub.folder / "root.crt")
     (hub.folder / "root.crt").chmod(0o644)
-    (hub.folder / "julia-class.csv").write_text(f"address,groups\n{stage.name},julia-class\n")
-    julia_here.registry(hub.folder / "registry", "IJulia", "Words")
-    shutil.copytree(julia_here.PACKAGES / "Greeting", hub.folder / "Greeting")
+    roster = (EXAMPLES / "julia-class.csv").read_text()
+    for name, instead in (("julia-class", group), ("ada", stage.name), ("bob", other)):
+        roster = roster.replace(name, instead)
+    (hub.folder / "julia-class.csv").write_text(roster)
+    at_work.write_course(lessons)
+    julia_here.registry(hub.folder / "registry", "IJulia", "Words", "DataFrames", "Plots")
     _build(stage, hub)
+    Service(hub.folder, hub.yaml, hub.port).cli("apply")  # it fetches jupyter-collaboration, where there is an index
+    homes = [Path(pwd.getpwnam(name).pw_dir) for name in (stage.name, other)]
+    assert all(home.is_dir() for home in homes), "before anybody has logged in"
     hub.up(wait=180)
-    page.goto(hub.cli("user", "link", stage.name).stdout.strip())
-    page.fill("#password", "a password of mine")
-    page.fill("#again", "a password of mine")
-    page.press("#again", "Enter")
+    hub.cli("apply")
+
+    def claims(name: str) -> None:
+        page.context.clear_cookies()
+        page.goto(hub.cli("user", "link", name).stdout.strip())
+        page.fill("#password", "a password of mine")
+        page.fill("#again", "a password of mine")
+        page.press("#again", "Enter")
+        page.wait_for_url("**/user/**")
+
+    def rows() -> None:
+        at_work.julia_class_kernel(page, hub)
+        at_work.handed_out(page, hub, lessons, homes[0], "course")
+        at_work.julia_class_together(page, hub, group, shared)
+        claims(teacher)
+        at_work.julia_class_lessons(page, hub, stage.name)
+
+    hub.rows = rows
+    claims(stage.name)
     return hub
+
+
+def _clean_class(stage: Stage, people: list[str], group: str, folders: list[Path]) -> None:
+    """Have a class's accounts, group and folders go at the end, after its service."""
+
+    def clean() -> None:
+        for name in people:
+            remove_account(name)
+        remove_account(stage.name)
+        subprocess.run(["groupdel", group], check=False, capture_output=True)
+        for folder in (*folders, Path(f"/home/team-{group}")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    stage.closing.insert(0, clean)
 
 
 def stem_camp_swarm(stage: Stage, page: Page, account: Account) -> At:
@@ -250,6 +293,9 @@ def stem_camp_swarm(stage: Stage, page: Page, account: Account) -> At:
     stage.closing += [lambda: remove_account(f"{stage.name}-c"), lambda: remove_account(f"{stage.name}-b")]
     (hub.folder / "camp").mkdir(mode=0o755)
     (hub.folder / "camp" / "index.html").write_text("<h1>The camp</h1>")
+    notebooks = hub.folder / "camp-notebooks"
+    at_work.write_course(notebooks)
+    hub.rows = lambda: at_work.handed_out(page, hub, notebooks, Path(f"~{stage.name}").expanduser(), "notebooks")
     stage.secret(hub, "google.secret", openid.SECRET)
     _nginx(stage, hub)
     hub.up(wait=180)
