@@ -57,7 +57,8 @@ class Ours(Stack):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)
-        shutil.rmtree(self.run, ignore_errors=True)
+        for folder in (self.run, Path("/opt/hubwright/environments") / instance_of(self.state)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _where(self) -> list[str]:
         return ["--config", str(self.folder / "hub.yaml"), "--state", str(self.state)]
@@ -92,11 +93,6 @@ class Preloaded(Ours):
                     return seconds
             time.sleep(0.1)
         raise RuntimeError("No zygote was ready in a minute.")
-
-    def halt(self) -> None:
-        """Stop the service, and remove the environment's folder, which is not below its own."""
-        super().halt()
-        shutil.rmtree(Path("/opt/hubwright/environments") / instance_of(self.state), ignore_errors=True)
 
     def shared(self) -> list[psutil.Process]:
         """Zygotes besides, which run as an account of their own; nobody else's zygotes run beside a benchmark."""
