@@ -8,18 +8,31 @@ const page = document.getElementById("class");
 const path = `hubwright/classes/${encodeURIComponent(page.dataset.name)}`;
 const body = document.querySelector("#people tbody");
 const rows = new Map();
+const NONE = "–";
 const STATES = { running: "Running", starting: "Starting", stopping: "Stopping" };
+// Which rows to show, by the values of the choice above the table.
+const CHOICES = {
+  all: () => true,
+  here: (one) => one.here,
+  away: (one) => !one.here,
+  stopped: (one, found) => found.state !== "running",
+  busy: (one, found) => Boolean(found.kernels?.some((kernel) => kernel.state === "busy")),
+};
 let told = null;
+let lost = false;
 
 function cell(row, kind, ...content) {
   let found = row.querySelector(`[data-cell="${kind}"]`);
   if (!found) {
-    found = element(kind === "name" ? "th" : "td", { "data-cell": kind, scope: kind === "name" ? "row" : null });
+    const head = kind === "name"; // roles are said, since in a narrow window rows are no table's rows to the browser
+    const said = head ? { scope: "row", role: "rowheader" } : { role: "cell" };
+    found = element(head ? "th" : "td", { "data-cell": kind, ...said });
     row.append(found);
   }
   if (content.length && found.dataset.now !== String(content)) {
     found.dataset.now = String(content);
     found.replaceChildren(...content);
+    found.toggleAttribute("data-none", String(content) === NONE);
   }
   return found;
 }
@@ -43,7 +56,7 @@ function show(one, found) {
   const key = `${one.name}/${found.server}`;
   let row = rows.get(key);
   if (!row) {
-    row = element("tr", { "data-user": one.name, "data-server": found.server });
+    row = element("tr", { role: "row", "data-user": one.name, "data-server": found.server });
     rows.set(key, row);
   }
   cell(row, "name", found.name);
@@ -59,10 +72,10 @@ function show(one, found) {
   why.hidden = found.mark !== "failed";
   say(why, one.failure);
   showKernels(cell(row, "kernels"), found.kernels);
-  cell(row, "seen", one.here ? "here" : one.seen ? `${duration(told.now - one.seen)} ago` : "–");
+  cell(row, "seen", one.here ? "here" : one.seen ? `${duration(told.now - one.seen)} ago` : NONE);
   cell(row, "cpu", cpus(found.usage?.cpu ?? NaN));
   const { memory, memory_limit: most } = found.usage || {};
-  cell(row, "memory", memory === undefined ? "–" : most ? `${bytes(memory)} of ${bytes(most)}` : bytes(memory));
+  cell(row, "memory", memory === undefined ? NONE : most ? `${bytes(memory)} of ${bytes(most)}` : bytes(memory));
   const act = cell(row, "do");
   const stops = found.state === "running";
   const pending = found.mark === "pending";
@@ -83,11 +96,12 @@ function showKernels(place, kernels) {
     const key = JSON.stringify([name, state]);
     lines.set(key, (lines.get(key) || 0) + 1);
   }
-  const now = kernels ? JSON.stringify([...lines]) : "";
+  const now = kernels ? JSON.stringify([...lines]) : NONE;
   if (place.dataset.now === now) return;
   place.dataset.now = now;
+  place.toggleAttribute("data-none", !kernels);
   if (!lines.size) {
-    place.replaceChildren(kernels ? "none" : "–");
+    place.replaceChildren(kernels ? "none" : NONE);
     return;
   }
   const shown = [...lines].map(([key, times]) => {
@@ -101,9 +115,15 @@ function showKernels(place, kernels) {
 }
 
 function showPeople() {
+  const fits = CHOICES[document.getElementById("which").value];
+  const part = document.getElementById("filter").value.trim().toLowerCase();
   const wanted = told.people.flatMap((one) => {
     const lines = one.servers.length ? one.servers.map((server) => line(one, server)) : [line(one, null)];
-    return lines.map((found) => show(one, found));
+    return lines.map((found) => {
+      const row = show(one, found);
+      row.hidden = !fits(one, found) || !found.name.toLowerCase().includes(part);
+      return row;
+    });
   });
   wanted.forEach((row, i) => {
     if (body.children[i] !== row) body.insertBefore(row, body.children[i] || null);
@@ -117,8 +137,9 @@ function showPeople() {
   const run = told.people.filter((one) => one.servers.some((server) => server.state === "running")).length;
   say(document.getElementById("short"), `${here} of ${told.people.length} here, ${count(run, "has a server", "have servers")}`);
   const empty = document.getElementById("empty");
-  empty.hidden = told.people.length > 0;
-  say(empty, "Nobody is in this class: hub.yaml names its groups and users.");
+  empty.hidden = wanted.some((row) => !row.hidden);
+  const nobody = "Nobody is in this class: hub.yaml names its groups and users.";
+  say(empty, told.people.length ? "None of them now." : nobody);
   const starting = told.people.some((one) => one.starting);
   document.getElementById("start-all").disabled = starting || run === told.people.length;
   document.getElementById("stop-all").disabled = run === 0;
@@ -156,8 +177,11 @@ async function watch() {
     told = await get(path);
   } catch (error) {
     complain(error.message);
+    lost = true;
     throw error;
   }
+  if (lost) complain("");
+  lost = false;
   showWhen();
   showPeople();
   showSaid();
@@ -208,6 +232,9 @@ document.getElementById("say").addEventListener("submit", (event) => {
     "The message is sent",
   );
 });
+
+document.getElementById("filter").addEventListener("input", () => told && showPeople());
+document.getElementById("which").addEventListener("change", () => told && showPeople());
 
 const look = every(5, watch);
 window._jupyterhub_page_loaded = true;
