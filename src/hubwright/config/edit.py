@@ -39,6 +39,10 @@ def add_packages(text: str, name: str, packages: Sequence[str], python: str | No
             raise Refused(f"There is no kind {kind} whose packages hub.yaml lists.", remedy=near)
         entry = data.setdefault(_SECTION, {})[name] = {"kind": kind or USUAL}
     _lists_packages(name, entry)
+    if not packages and not python:
+        raise Refused(
+            f"No package is named for {name}.", remedy=f'As hub.yaml says it is built by "hubwright env build {name}".'
+        )
     if kind and kind != entry["kind"]:
         raise Refused(f"{name} is of kind {entry['kind']}.", remedy="Add an environment of another name.")
     if python and entry["kind"] != "uv":

@@ -51,6 +51,9 @@ def test_what_makes_no_sense_is_refused():
         edit.add_packages(TEXT, "old", ["scipy"], None)
     with pytest.raises(Refused, match="no environment new yet"):
         edit.add_packages(TEXT, "new", [], None)
+    with pytest.raises(Refused, match=r'No package is named for science. .*"hubwright env build science"'):
+        edit.add_packages(TEXT, "science", [], None)
+    assert "python: '3.12'" in edit.add_packages(TEXT, "science", [], "3.12")
     with pytest.raises(Refused, match="new is of kind r, which takes no --python"):
         edit.add_packages(TEXT, "new", ["dplyr"], "3.12", "r")
 
