@@ -187,7 +187,7 @@ class Site:
 
     @property
     def own_kernel(self) -> Path:
-        """The kernelspec of Hubwright's own environment; not there where `environments.default` is another."""
+        """The kernelspec of Hubwright's own environment; kept at a start while `environments.default` is no other."""
         return self.environments / ".own" / "current" / "kernel"
 
     @property

@@ -30,20 +30,21 @@ _LAUNCH = """#!/bin/sh
 # What `install.packages()` brings goes to a library of the user's own, which stands before the shared one.
 own="${{XDG_DATA_HOME:-$HOME/.local/share}}/hubwright/environments/{name}-R-{minor}"
 (umask 077 && mkdir -p "$own") 2>/dev/null # in a home that is full, or cannot be written to, R leaves it out
-R_LIBS= R_LIBS_USER=$own R_LIBS_SITE={libraries}
+R_LIBS= R_LIBS_USER=$own R_LIBS_SITE={libraries} HUBWRIGHT_R_LIBRARY=$own
 PATH={path}"$PATH"
-export R_LIBS R_LIBS_USER R_LIBS_SITE PATH
+export R_LIBS R_LIBS_USER R_LIBS_SITE HUBWRIGHT_R_LIBRARY PATH
 {variables}[ "$1" != --try ] || {{ {there}; exec {program} --no-save --no-restore --no-echo -e 'library(IRkernel)'; }}
 exec {program} --no-save --no-restore --no-echo -e {installing} -e 'IRkernel::main()' --args "$@"
 """
 _INSTALLING = """\
-local({
+if (identical(environment(get("install.packages", globalenv())), asNamespace("utils"))) local({
 install <- utils::install.packages
 formals(install)$keep_outputs <- quote(tempdir())
 body(install) <- bquote({
 local({
-own <- Sys.getenv("R_LIBS_USER")
-if (!dir.exists(own) && dir.create(own, recursive = TRUE, mode = "0700")) .libPaths(c(own, .libPaths()))
+own <- Sys.getenv("HUBWRIGHT_R_LIBRARY")
+if (identical(own, Sys.getenv("R_LIBS_USER")) && !dir.exists(own) && dir.create(own, recursive = TRUE, mode = "0700"))
+.libPaths(c(own, .libPaths()))
 })
 .(body(install))
 })
@@ -53,7 +54,8 @@ attach(list(install.packages = install), name = "tools:hubwright", warn.conflict
 """Has `install.packages()` show in the notebook why it fails: a home that is full, or what a compiler says.
 
 It is R's own, with its output kept: only then R prints what R CMD INSTALL says, else that goes to the server's log.
-One's library is made first where it is not there; R warns with the system's reason where that cannot be."""
+One's library is made first where it is not there; R warns with the system's reason where that cannot be. Whoever has an
+`install.packages()` of his own, as renv has, or sets R_LIBS_USER in ~/.Renviron keeps what he has."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ _ASK = """
 import json, sys, importlib.metadata as m
 told = {"version": "%d.%d.%d" % sys.version_info[:3], "home": sys.base_prefix, "base": sys._base_executable,
         "minor": "%d.%d" % sys.version_info[:2], "venv": sys.prefix != sys.base_prefix,
-        "packages": {d.metadata["Name"]: d.version for d in m.distributions()}}
+        "packages": {d.metadata["Name"]: d.version for d in m.distributions() if d.metadata["Name"]}}
 try:
     import ipykernel
 except ImportError as error:
@@ -35,7 +35,7 @@ def modules(package):  # as m.packages_distributions finds them, which Python 3.
     files = [file for file in package.files or () if inspect.getmodulename(file.name)]
     inferred = (file.parts[0] if len(file.parts) > 1 else inspect.getmodulename(file.name) for file in files)
     return (package.read_text("top_level.txt") or "").split() or inferred
-print(json.dumps(sorted({module for package in m.distributions() if plain(package.metadata["Name"]) in wanted
+print(json.dumps(sorted({module for package in m.distributions() if plain(package.metadata["Name"] or "") in wanted
                          for module in modules(package) if module.isidentifier() and not module.startswith("_")})))
 """
 _PRELOAD = """

@@ -29,11 +29,16 @@ LAB = "  lab: {kind: conda, channels: [./channel], packages: [beta]}"
 
 @pytest.fixture(scope="module")
 def lab(lab: Lab) -> Lab:
-    """One with a channel of a Python, ipykernel, and small packages; `beta` is for the older of two `alpha`."""
+    """One with a channel of a Python, ipykernel, and small packages; `beta` is for the older of two `alpha`.
+
+    That one holds what is left of a package that has no name any more, as it comes.
+    """
+    older = module("alpha", "1.0")
+    older = replace(older, files={**older.files, "site-packages/nameless-1.0.dist-info/METADATA": ""})
     conda_channel.base(lab.folder / "channel")
     conda_channel.write(
         lab.folder / "channel",
-        module("alpha", "1.0"),
+        older,
         module("alpha", "2.0"),
         module("beta", depends=["python", "alpha <2"]),
     )

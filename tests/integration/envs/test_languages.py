@@ -97,6 +97,24 @@ def test_r_shows_in_the_notebook_why_a_package_cannot_be_installed(running, pers
     assert kernel.run("cat(names(formals(install.packages))[1:3])") == "pkgs lib repos"
 
 
+def test_what_somebody_has_of_his_own_to_install_with_stays(running, person):
+    """An `install.packages()` that is attached, as renv does it, and a library that he names himself."""
+    profile = "library(utils)\nattach(list(install.packages = function(...) cat('my own')), name = 'mine')\n"
+    files = {".Rprofile": profile, ".Renviron": "R_LIBS_USER=~/a:~/b\n"}
+    notebook = running.opened(person.name)
+    try:
+        for name, text in files.items():
+            (person.home / name).write_text(text)
+        assert notebook.kernel("stats").run("install.packages('low')") == "my own"
+        (person.home / ".Rprofile").unlink()
+        kernel = notebook.kernel("stats")
+        kernel.run(f"install.packages('mine', repos = 'file://{running.folder}/cran')")
+        assert not [*person.home.glob("*:*"), *person.home.glob("~*")]
+    finally:
+        for name in files:
+            (person.home / name).unlink(missing_ok=True)
+
+
 def test_an_r_of_conda_is_shown_and_runs_with_a_library_of_ones_own(running, person):
     notebook = running.opened(person.name)
     shown = notebook.ask("GET", "api/kernelspecs").json()["kernelspecs"]["forge"]["spec"]

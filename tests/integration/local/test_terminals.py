@@ -95,7 +95,7 @@ def test_a_posix_shells_own_settings_are_read(running, who):
 
 
 def test_jupyter_in_a_terminal_runs_notebooks_as_the_notebooks_run(running, notebook, who):
-    """With what was installed there."""
+    """With what was installed there, and by a kernel of the home, which is registered nowhere."""
     wheel = wheels.write(running.folder / "wheels", "hwt_tau", files={"hwt_tau.py": "DIGITS = 6.28\n"})
     cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "id": "a"}
     cell["source"] = "import hwt_tau; open('told', 'w').write(str(hwt_tau.DIGITS))"
@@ -104,6 +104,12 @@ def test_jupyter_in_a_terminal_runs_notebooks_as_the_notebooks_run(running, note
     assert (who.home / "told").read_text() == "6.28", said
     listed = typed(notebook, "jupyter kernelspec list")
     assert f"{running.environments}/.own/current/kernel" in listed or "shown/kernels/python3" in listed
+    who.add_environment("mine")
+    cell["source"] = "import sys; open('told', 'w').write(sys.prefix)"
+    set_own(who, "y.ipynb", json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    notebook.ask("GET", "api/kernelspecs")
+    said = typed(notebook, "jupyter execute --kernel_name=own-mine y.ipynb")
+    assert (who.home / "told").read_text() == f"{who.home}/mine", said
 
 
 def test_a_terminal_opens_where_the_home_takes_nothing(notebook, who):

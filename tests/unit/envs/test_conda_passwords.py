@@ -18,6 +18,8 @@ BASIC = {"BasicHTTP": {"username": "ada", "password": "s/ecret"}}
         ("https://ada:s%2Fecret@host:8443/c", "https://host:8443/c", {"host": BASIC}),
         ("https://to%40ken@host/c", "https://host/c", {"host": {"BasicHTTP": {"username": "to@ken", "password": ""}}}),
         ("https://host/t/to-ken/c", "https://host/c", {"host": {"CondaToken": "to-ken"}}),
+        ("https://host/t/to-ken", "https://host", {"host": {"CondaToken": "to-ken"}}),
+        ("https://host/t/to-ken/", "https://host/", {"host": {"CondaToken": "to-ken"}}),
         ("https://host/some/t/where", "https://host/some/t/where", {}),
     ],
 )
@@ -46,7 +48,7 @@ def test_an_address_that_is_none_is_told():
 
 def test_an_older_lock_has_none_any_more():
     lock = (
-        "- conda: https://a:b@host/c/x.conda\n- conda: https://host/t/T/c/y.conda\n- conda: file:///srv/a@b/z.conda\n"
+        "- conda: https://a:b@c@host/c/x.conda\n- conda: https://host/t/T/c/y.conda\n- conda: file:///srv/a@b/z.conda\n"
     )
     plain = "- conda: https://host/c/x.conda\n- conda: https://host/c/y.conda\n- conda: file:///srv/a@b/z.conda\n"
     assert without(lock) == without(plain) == plain

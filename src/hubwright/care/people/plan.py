@@ -270,7 +270,8 @@ class Planner:
             if {one.group or USERS_GROUP, one.keepers} & {*self.foreign}:
                 continue
             try:
-                yield from folders.steps(one, self._members(one.group), self.notes)
+                members = self._members(one.group) if one.access == "drop" else ()
+                yield from folders.steps(one, members, self.notes)
                 yield from folders.sizes(one, self.loaded.hub.people.shared, self.notes)
             except HubwrightError as error:
                 self.problems.append(error.problem)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, NoSuchKernel
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, NoSuchKernel
 from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_server_terminals.terminalmanager import TerminalManager
 
@@ -30,21 +30,29 @@ class Terminals(TerminalManager):
             return env
         if asking.ENVIRONMENT in spec.metadata:
             env["HUBWRIGHT_PYTHON"] = spec.argv[0]
-        if place := _link(specs.find_kernel_specs()):
+        found = {name: (folder, specs.get_kernel_spec(name)) for name, folder in specs.find_kernel_specs().items()}
+        if place := _show(found):
             env["JUPYTER_PATH"] = os.pathsep.join(filter(None, [place, env.get("JUPYTER_PATH", "")]))
         return env
 
 
-def _link(kernels: dict[str, str]) -> str:
-    """Have links to kernelspecs where Jupyter's commands find them by name; return the folder, "" where none can be."""
+def _show(kernels: dict[str, tuple[str, KernelSpec]]) -> str:
+    """Have kernelspecs where Jupyter's commands find them by name; return the folder, "" where none can be.
+
+    Args:
+        kernels: folder and specification by name. Those of environments in the home have no `kernel.json` there.
+    """
     place = Path(jupyter_runtime_dir(), "shown")
     try:
         (place / "kernels").mkdir(parents=True, exist_ok=True)
-        for name, folder in kernels.items():
-            link = place / "kernels" / name
-            if Path(folder, "kernel.json").exists() and not (link.is_symlink() and str(link.readlink()) == folder):
-                link.unlink(missing_ok=True)
-                link.symlink_to(folder)
+        for name, (folder, spec) in kernels.items():
+            shown = place / "kernels" / name
+            if not Path(folder, "kernel.json").exists():
+                shown.mkdir(exist_ok=True)
+                (shown / "kernel.json").write_text(spec.to_json())
+            elif not (shown.is_symlink() and str(shown.readlink()) == folder):
+                shown.unlink(missing_ok=True)
+                shown.symlink_to(folder)
     except OSError:  # whatever the user has put there
         return ""
     return str(place)

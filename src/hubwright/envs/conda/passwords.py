@@ -13,8 +13,8 @@ from hubwright.errors import MachineError
 
 Passwords = dict[str, dict[str, object]]
 """Host to what opens it, as rattler's file of credentials has it."""
-_TOKEN = re.compile(r"/t/([^/\s]+)(?=/)")
-_IN_TEXT = re.compile(r"(https?://)(?:[^/@\s]+@)?([^/@\s]+)(?:/t/[^/\s]+(?=/))?")
+_TOKEN = re.compile(r"/t/([^/\s]+)")
+_IN_TEXT = re.compile(r"(https?://)(?:[^/\s]*@)?([^/@\s]+)(?:/t/[^/\s]+)?")
 
 
 def apart(channels: Iterable[str], where: str) -> tuple[list[str], Passwords]:

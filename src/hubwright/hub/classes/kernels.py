@@ -29,8 +29,9 @@ _Key = tuple[str, str, str]
 
 _EVERY = 9.0
 """Seconds for which an answer is new enough: while somebody looks, his page asks every five."""
-_AFTER_FAILURE = 30.0
-"""Seconds in which a server that did not answer is left alone."""
+_AFTER_FAILURE, _AFTER_MANY = 30.0, 480.0
+"""Seconds in which a server that did not answer is left alone: twice as many each time, so that those do not wait for
+it that answer."""
 _HOLDS = 40.0
 """Seconds after which an answer says nothing any more."""
 _FIRST = 1.0
@@ -58,6 +59,8 @@ class _Server:
     """When that was; like the others on the monotonic clock."""
     again: float = 0.0
     """When it may be asked again."""
+    failed: float = 0.0
+    """For how long it is left alone since it did not answer."""
     token: str = ""
     until: float = 0.0
     """Until when the token is good."""
@@ -81,7 +84,7 @@ class Kernels:
         self._servers = {
             key: one
             for key, one in self._servers.items()
-            if one.task or now < max(one.until, one.again, one.at + _HOLDS)
+            if one.task or now < max(one.until, one.again + _HOLDS, one.at + _HOLDS)
         }
         new = []
         for spawner in (spawner for user in users if user is not None for spawner in user.spawners.values()):
@@ -101,16 +104,16 @@ class Kernels:
         return found.kernels if found and time.monotonic() < found.at + _HOLDS else None
 
     async def _ask(self, spawner: GrantingMixin, known: _Server) -> None:
-        wait = _AFTER_FAILURE
+        known.failed = min(max(_AFTER_FAILURE, 2 * known.failed), _AFTER_MANY)
         try:
             async with self._turn:
                 path = f"{spawner.server.base_url}api/kernels?no_track_activity=1"
                 told = await fetch(spawner.socket, path, self._token(spawner, known))
                 self._names = await asyncio.to_thread(_shown, self._offered)
             if told is not None:
-                known.kernels, known.at, wait = kernels_of(told, self._names), time.monotonic(), _EVERY
+                known.kernels, known.at, known.failed = kernels_of(told, self._names), time.monotonic(), 0.0
         finally:
-            known.task, known.again = None, time.monotonic() + wait
+            known.task, known.again = None, time.monotonic() + (known.failed or _EVERY)
 
     def _token(self, spawner: GrantingMixin, known: _Server) -> str:
         """Return a token for one server, which lives long enough to be used now."""
