@@ -49,7 +49,7 @@ def digest(name: str, config: KindConfig, site: Site) -> str:
     try:
         told["files"] = environment_of(config).sources(config, site)
     except ConfigError as error:
-        raise ConfigError([replace(one, where=f"environments.{name}.{one.where}") for one in error.problems]) from error
+        raise _placed(name, error) from error
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -112,7 +112,10 @@ def write_lock(name: str, config: KindConfig, site: Site, tell: Tell) -> Path:
     """Write down every package of an environment with version and hash; return the file."""
     make_folders(site)
     with cache.shared(site), readable(), trying.account(site):
-        text = environment_of(config).lock(config, site, cache.folder(site), tell)
+        try:
+            text = environment_of(config).lock(config, site, cache.folder(site), tell)
+        except ConfigError as error:
+            raise _placed(name, error) from error
     path = lock_file(name, site)
     mode = site.config.stat().st_mode & 0o777 if site.config else 0o644  # it names the index as hub.yaml does
     write_atomically(path, f"{_MARK}{digest(name, config, site)}\n{text}", mode)
@@ -144,6 +147,12 @@ def remove(name: str, site: Site) -> None:
         shutil.rmtree(gone)
     folder.rename(gone)
     shutil.rmtree(gone)
+
+
+def _placed(name: str, error: ConfigError) -> ConfigError:
+    """Return an error of an entry's settings with their place in hub.yaml."""
+    entry = f"environments.{name}."
+    return ConfigError([replace(one, where=f"{entry}{one.where.removeprefix(entry)}") for one in error.problems])
 
 
 def _locked(name: str, config: KindConfig, site: Site) -> str:

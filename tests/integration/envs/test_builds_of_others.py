@@ -52,6 +52,27 @@ def test_requirements_that_others_may_change_are_not_built(folder, account):
         building.build("lab", environments["lab"], site, print)
 
 
+def test_a_python_that_others_may_change_is_not_run(folder, account):
+    ada = account()
+    program, ran = ada.home / "python3", folder / "ran"
+    program.write_text(f'#!/bin/sh\ntouch {ran}\nexec /usr/bin/python3 "$@"\n')
+    program.chmod(0o755)
+    os.chown(program, ada.uid, ada.gid)
+    environments, site = site_of(folder, f"environments:\n  lab: {{kind: uv, python: {program}, packages: [six]}}\n")
+    told = list(offering.check(environments, site))
+    assert [problem.where for problem in told if problem.severity == "error"] == ["hub.yaml environments.lab.python"]
+    for command in (building.build, building.write_lock):
+        with pytest.raises(ConfigError, match=r"environments\.lab\.python: .* whoever can change it decides"):
+            command("lab", environments["lab"], site, print)
+    assert not ran.exists()
+
+
+def test_a_python_that_is_not_there_is_told(folder):
+    environments, site = site_of(folder, "environments:\n  lab: {kind: uv, python: /opt/no/python3, packages: [six]}\n")
+    (told,) = offering.check(environments, site)
+    assert (told.where, told.what) == ("hub.yaml environments.lab.python", "/opt/no/python3 is no program.")
+
+
 def test_what_comes_only_as_source_is_not_built_unless_that_is_said(folder):
     package = folder / "packages"
     package.mkdir()

@@ -29,7 +29,7 @@ _WHERE = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LIN
 
 def check(config: Config, site: Site) -> list[Problem]:
     """Return what keeps uv from being run, or files that are not there."""
-    found = uvs.missing("kind")
+    found = [*uvs.missing("kind"), *_python_problems(config.python, site)]
     if config.find_links:
         found += named.folder_problems(site, "find_links", config.find_links)
     try:
@@ -39,6 +39,14 @@ def check(config: Config, site: Site) -> list[Problem]:
     if config.requirements:
         found += named.others_may_change(site, "requirements", config.requirements)
     return found
+
+
+def _python_problems(path: str | None, site: Site) -> list[Problem]:
+    if path is None or not path.startswith("/"):
+        return []
+    if not os.access(path, os.X_OK):
+        return [Problem("python", f"{path} is no program.", "Name the path of a Python that is there, or a version.")]
+    return named.others_may_change(site, "python", path)
 
 
 def sources(config: Config, site: Site) -> dict[str, str]:
@@ -56,6 +64,8 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     """Make the environment in `prefix` of the version's folder."""
     prefix = wanted.folder / "prefix"
     where = f"environments.{wanted.name}"
+    if problems := check(config, wanted.site):  # before uv, as root, runs the Python that is named
+        raise ConfigError([replace(one, where=f"{where}.{one.where}") for one in problems])
     run = _Uv(config, wanted.site, wanted.cache, where, tell)
     tell(_LOOKING)
     run("venv", *_python(config), "--prompt", wanted.name, str(prefix))
@@ -64,8 +74,6 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     listed.write_text(wanted.lock or _listed(config, wanted.site))
     exact = ["--require-hashes"] if wanted.lock else []
     interpreter = prefix / "bin" / "python"
-    if problems := check(config, wanted.site):
-        raise ConfigError([replace(one, where=f"{where}.{one.where}") for one in problems])
     words = ["pip", "install", "--python", str(interpreter), *exact, *run.flags]
     if config.from_source:
         with taking.bench(wanted.folder, wanted.site) as bench, uvs.written([listed.read_text()]) as text:
@@ -88,6 +96,8 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
 
 def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
     """Return every package with version and hash, for this kind of machine."""
+    if problems := check(config, site):
+        raise ConfigError(problems)
     run = _Uv(config, site, cache, "packages", tell)
     tell(_LOOKING)
     with tempfile.TemporaryDirectory() as folder:
