@@ -113,8 +113,11 @@ def test_what_cannot_be_built_says_why_and_the_old_version_serves(changed, entry
 def test_what_is_not_there_is_told_before_a_build(changed, entry, words):
     changed.write(f"  lab: {{kind: r, packages: [top], {entry}}}")
     assert words in str(*offering.check({"lab": changed.entry("lab")}, changed.site))
-    with pytest.raises(ConfigError, match=words):
+    told = rf"^environments\.lab\.{entry.partition(':')[0]}: .*{words}"
+    with pytest.raises(ConfigError, match=told):
         changed.build()
+    with pytest.raises(ConfigError, match=told):
+        building.write_lock("lab", changed.entry("lab"), changed.site, lambda step: None)
 
 
 def test_an_archive_that_is_not_what_the_index_says_is_refused(changed):

@@ -50,7 +50,8 @@ def sources(config: Config, site: Site) -> dict[str, str]:
 def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
     """Make the library in `library` of the version's folder."""
     where, site = f"environments.{wanted.name}", wanted.site
-    _refuse(config, site, where)
+    if problems := check(config, site):
+        raise ConfigError([replace(one, where=f"{where}.{one.where}") for one in problems])
     program, library = Path(config.program), wanted.folder / "library"
     r = irkernel.ask(program, where)
     repository = _repository(config, site, wanted.cache, where, tell)
@@ -80,7 +81,8 @@ def make(config: Config, wanted: Wanted, tell: Tell) -> Made:
 
 def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
     """Return every package that is installed with version and hash, in the form of an `renv.lock`."""
-    _refuse(config, site, "packages")
+    if problems := check(config, site):
+        raise ConfigError(problems)
     r = irkernel.ask(Path(config.program), "packages")
     repository = _repository(config, site, cache, "packages", tell)
     told = {
@@ -93,11 +95,6 @@ def lock(config: Config, site: Site, cache: Path, tell: Tell) -> str:
         for one in resolve(_asked(config, r), r.packages, r.version, repository, "packages")
     }
     return json.dumps({"R": {"Version": r.version}, "Packages": told}, indent=1, sort_keys=True) + "\n"
-
-
-def _refuse(config: Config, site: Site, where: str) -> None:
-    if problems := check(config, site):
-        raise ConfigError([replace(one, where=f"{where}.{one.where}") for one in problems])
 
 
 def _is_systems(program: Path) -> bool:
