@@ -317,14 +317,14 @@ def _change(loaded: Loaded, site: Site, name: str, change: Callable[[str], str])
     _is_ours(site)
     path = _file(loaded)
     locked = building.lock_file(name, site)
-    with edit.tried(path, change(path.read_text())) as fresh, edit.kept(locked):
+    with edit.kept(locked), edit.tried(path, change) as fresh:
         changed = _changed(fresh, path)
         terminal = Terminal()
         entry = _entry(changed, name)
         if locked.exists():
             _lock_one(name, entry, site, terminal)
         _build_one(name, entry, site, terminal)
-    _offer(changed, site)
+    _offer(load(path), site)
 
 
 def _changed(fresh: Path, path: Path) -> Loaded:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from hubwright.errors import Refused, perhaps
 from hubwright.machine.files import Owner, write_atomically
@@ -95,13 +96,19 @@ def write(path: Path, text: str) -> None:
 
 
 @contextmanager
-def tried(path: Path, text: str) -> Iterator[Path]:
-    """Give a file beside hub.yaml that holds `text`; it takes hub.yaml's place when the block ends well."""
+def tried(path: Path, change: Callable[[str], str]) -> Iterator[Path]:
+    """Give a file beside hub.yaml with the changed text; hub.yaml is changed when the block ends well.
+
+    A build takes minutes: what somebody else has changed in hub.yaml meanwhile stays.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    for left in path.parent.glob(f".{path.name}.[0-9]*"):  # by a command that was killed
+        if not Path("/proc", left.name.rpartition(".")[2]).exists():
+            left.unlink(missing_ok=True)
     try:
-        write_atomically(fresh, text, 0o600)
+        write_atomically(fresh, change(path.read_text()), 0o600)
         yield fresh
-        write(path, text)
+        write(path, change(path.read_text()))
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -119,7 +126,10 @@ def kept(path: Path) -> Iterator[None]:
 
 
 def _environment(text: str, name: str) -> tuple[Any, Any]:
-    data = _yaml().load(text) or {}
+    try:
+        data = _yaml().load(text) or {}
+    except YAMLError as error:
+        raise Refused("hub.yaml is not YAML just now.", remedy='See "hubwright check", then run this again.') from error
     return data, (data.get(_SECTION) or {}).get(name)
 
 

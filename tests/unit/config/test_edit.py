@@ -72,12 +72,46 @@ def test_hub_yaml_is_changed_only_when_all_went_well(tmp_path):
     path = tmp_path / "hub.yaml"
     path.write_text(TEXT)
     path.chmod(0o640)
-    with pytest.raises(Refused, match="no"), edit.tried(path, "hub: {}\n") as fresh:
+    with pytest.raises(Refused, match="no"), edit.tried(path, lambda text: "hub: {}\n") as fresh:
         assert fresh.read_text() == "hub: {}\n"
         raise Refused("no")
     assert path.read_text() == TEXT
-    with edit.tried(path, "hub: {}\n"):
+    with edit.tried(path, lambda text: "hub: {}\n"):
         pass
     assert path.read_text() == "hub: {}\n"
     assert path.stat().st_mode & 0o777 == 0o640
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_somebody_else_changes_in_hub_yaml_meanwhile_stays(tmp_path):
+    path = tmp_path / "hub.yaml"
+    path.write_text(TEXT)
+    with edit.tried(path, lambda text: edit.add_packages(text, "science", ["polars"], None)):
+        with edit.tried(path, lambda text: edit.add_packages(text, "deep", ["torch"], None)):
+            pass
+        path.write_text(path.read_text().replace("Physics", "Chemistry"))
+    made = load(path).hub
+    assert made.hub.name == "Chemistry"
+    assert "polars" in made.environments["science"].packages
+    assert made.environments["deep"].packages == ("torch",)
+
+
+def test_hub_yaml_that_is_none_meanwhile_is_told_and_stays(tmp_path):
+    path = tmp_path / "hub.yaml"
+    path.write_text(TEXT)
+    with (
+        pytest.raises(Refused, match="is not YAML just now"),
+        edit.tried(path, lambda text: edit.add_packages(text, "science", ["polars"], None)),
+    ):
+        path.write_text("hub: {\n")
+    assert path.read_text() == "hub: {\n"
+
+
+def test_what_a_killed_command_left_is_removed(tmp_path):
+    path = tmp_path / "hub.yaml"
+    path.write_text(TEXT)
+    (tmp_path / ".hub.yaml.4194305").write_text("")  # more than any pid
+    (tmp_path / ".hub.yaml.1").write_text("")
+    with edit.tried(path, lambda text: text):
+        pass
+    assert {one.name for one in tmp_path.iterdir()} == {"hub.yaml", ".hub.yaml.1"}
