@@ -37,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 _TOLD = 5
+_CHANGING = ".changing"
 NameArgument = Annotated[str, typer.Argument(help="The environment's name in hub.yaml.")]
 
 
@@ -194,9 +195,10 @@ def remove(
         typer.confirm(f"Remove {name} with all its versions? Kernels that run in it may fail.", abort=True)
     path = _file(loaded)
     with building.versions_of(name, site).lock():
-        edit.write(path, edit.remove_environment(path.read_text(), name))
+        edit.change(path, lambda text: edit.remove_environment(text, name), site.environments / _CHANGING)
         building.remove(name, site)
-    offering.offer(load(path).hub.environments, site)
+    with edit.alone(site.environments / _CHANGING):
+        offering.offer(load(path).hub.environments, site)
     Terminal().say(f"{name} is gone.")
 
 
@@ -317,14 +319,15 @@ def _change(loaded: Loaded, site: Site, name: str, change: Callable[[str], str])
     _is_ours(site)
     path = _file(loaded)
     locked = building.lock_file(name, site)
-    with edit.kept(locked), edit.tried(path, change) as fresh:
+    with edit.kept(locked), edit.tried(path, change, site.environments / _CHANGING) as fresh:
         changed = _changed(fresh, path)
         terminal = Terminal()
         entry = _entry(changed, name)
         if locked.exists():
             _lock_one(name, entry, site, terminal)
         _build_one(name, entry, site, terminal)
-    _offer(load(path), site)
+    with edit.alone(site.environments / _CHANGING):
+        _offer(load(path), site)
 
 
 def _changed(fresh: Path, path: Path) -> Loaded:

@@ -14,11 +14,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from hubwright.errors import Refused, perhaps
+from hubwright.machine import locks
 from hubwright.machine.files import Owner, write_atomically
 
 _SECTION = "environments"
 _LISTING = ("conda", "julia", "r", "uv")
 """The kinds whose entries have `packages`."""
+_PATIENCE = 30.0
 USUAL = "uv"
 """What a new environment is when nobody says."""
 _PYTHON = {"conda": 'Name it among the packages: "python=3.12".'}
@@ -95,8 +97,30 @@ def write(path: Path, text: str) -> None:
     write_atomically(path.resolve(), text, found.st_mode & 0o777, owner)
 
 
+def change(path: Path, how: Callable[[str], str], lock: Path) -> None:
+    """Change hub.yaml as `how` says of its text, `alone`."""
+    with alone(lock):
+        write(path, how(path.read_text()))
+
+
 @contextmanager
-def tried(path: Path, change: Callable[[str], str]) -> Iterator[Path]:
+def alone(lock: Path) -> Iterator[None]:
+    """Have commands that change hub.yaml, or what follows from it, wait for each other.
+
+    Raises:
+        Refused: another does not come to an end.
+    """
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        if not locks.take(descriptor, _PATIENCE):
+            raise Refused("hub.yaml is just being changed by another command.", remedy="Wait for it.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def tried(path: Path, how: Callable[[str], str], lock: Path) -> Iterator[Path]:
     """Give a file beside hub.yaml with the changed text; hub.yaml is changed when the block ends well.
 
     A build takes minutes: what somebody else has changed in hub.yaml meanwhile stays.
@@ -106,9 +130,9 @@ def tried(path: Path, change: Callable[[str], str]) -> Iterator[Path]:
         if not Path("/proc", left.name.rpartition(".")[2]).exists():
             left.unlink(missing_ok=True)
     try:
-        write_atomically(fresh, change(path.read_text()), 0o600)
+        write_atomically(fresh, how(path.read_text()), 0o600)
         yield fresh
-        write(path, change(path.read_text()))
+        change(path, how, lock)
     finally:
         fresh.unlink(missing_ok=True)
 

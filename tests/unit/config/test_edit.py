@@ -1,5 +1,8 @@
 """Commands that change hub.yaml: what they do not mean stays as it is, comments too."""
 
+import threading
+import time
+
 import pytest
 
 from hubwright.config import edit
@@ -16,6 +19,11 @@ environments:
     packages: [numpy, "pandas>=2"]
   old: {kind: existing, prefix: /opt/old}
 """
+
+
+@pytest.fixture
+def lock(tmp_path_factory):
+    return tmp_path_factory.mktemp("lock") / "lock"
 
 
 def test_a_package_is_added_once_and_its_version_replaced():
@@ -68,26 +76,26 @@ def test_each_kind_that_lists_packages_takes_more(tmp_path):
     assert (made["proteins"].kind, made["proteins"].packages) == ("conda", ("python=3.13", "rdkit"))
 
 
-def test_hub_yaml_is_changed_only_when_all_went_well(tmp_path):
+def test_hub_yaml_is_changed_only_when_all_went_well(tmp_path, lock):
     path = tmp_path / "hub.yaml"
     path.write_text(TEXT)
     path.chmod(0o640)
-    with pytest.raises(Refused, match="no"), edit.tried(path, lambda text: "hub: {}\n") as fresh:
+    with pytest.raises(Refused, match="no"), edit.tried(path, lambda text: "hub: {}\n", lock) as fresh:
         assert fresh.read_text() == "hub: {}\n"
         raise Refused("no")
     assert path.read_text() == TEXT
-    with edit.tried(path, lambda text: "hub: {}\n"):
+    with edit.tried(path, lambda text: "hub: {}\n", lock):
         pass
     assert path.read_text() == "hub: {}\n"
     assert path.stat().st_mode & 0o777 == 0o640
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_somebody_else_changes_in_hub_yaml_meanwhile_stays(tmp_path):
+def test_what_somebody_else_changes_in_hub_yaml_meanwhile_stays(tmp_path, lock):
     path = tmp_path / "hub.yaml"
     path.write_text(TEXT)
-    with edit.tried(path, lambda text: edit.add_packages(text, "science", ["polars"], None)):
-        with edit.tried(path, lambda text: edit.add_packages(text, "deep", ["torch"], None)):
+    with edit.tried(path, lambda text: edit.add_packages(text, "science", ["polars"], None), lock):
+        with edit.tried(path, lambda text: edit.add_packages(text, "deep", ["torch"], None), lock):
             pass
         path.write_text(path.read_text().replace("Physics", "Chemistry"))
     made = load(path).hub
@@ -96,22 +104,41 @@ def test_what_somebody_else_changes_in_hub_yaml_meanwhile_stays(tmp_path):
     assert made.environments["deep"].packages == ("torch",)
 
 
-def test_hub_yaml_that_is_none_meanwhile_is_told_and_stays(tmp_path):
+def test_hub_yaml_that_is_none_meanwhile_is_told_and_stays(tmp_path, lock):
     path = tmp_path / "hub.yaml"
     path.write_text(TEXT)
     with (
         pytest.raises(Refused, match="is not YAML just now"),
-        edit.tried(path, lambda text: edit.add_packages(text, "science", ["polars"], None)),
+        edit.tried(path, lambda text: edit.add_packages(text, "science", ["polars"], None), lock),
     ):
         path.write_text("hub: {\n")
     assert path.read_text() == "hub: {\n"
 
 
-def test_what_a_killed_command_left_is_removed(tmp_path):
+def test_what_a_killed_command_left_is_removed(tmp_path, lock):
     path = tmp_path / "hub.yaml"
     path.write_text(TEXT)
     (tmp_path / ".hub.yaml.4194305").write_text("")  # more than any pid
     (tmp_path / ".hub.yaml.1").write_text("")
-    with edit.tried(path, lambda text: text):
+    with edit.tried(path, lambda text: text, lock):
         pass
     assert {one.name for one in tmp_path.iterdir()} == {"hub.yaml", ".hub.yaml.1"}
+
+
+def test_commands_that_change_it_at_once_wait_for_each_other(tmp_path, lock):
+    path = tmp_path / "hub.yaml"
+    path.write_text(TEXT)
+
+    def slowly(name):
+        def how(text):
+            time.sleep(0.3)
+            return edit.add_packages(text, name, ["six"], None)
+
+        edit.change(path, how, lock)
+
+    threads = [threading.Thread(target=slowly, args=[name]) for name in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert {"a", "b", "c"} <= load(path).hub.environments.keys()
