@@ -180,7 +180,7 @@ def _copy(path: str, original: Original, after: Handed, view: _View, found: Foun
     top = found.by or path
     for number in range(1, MOST_COPIES + 1):
         place = beside(top, original.day, number) + path[len(top) :]
-        if not view.taken.isdisjoint((place, *_above(place))):
+        if not view.taken.isdisjoint({place, *_above(place)} - {*_above(top)}):  # what `top` is in is a folder by now
             continue
         there = view(place)
         if there.kind == "nothing":

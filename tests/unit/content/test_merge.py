@@ -155,6 +155,14 @@ def test_a_folder_with_edited_work_that_became_a_file_keeps_its_place(home):
     assert home.files["b/c.py"] == "edited"
 
 
+def test_an_original_arrives_beside_ones_own_file_in_a_folder_of_ones_own_where_an_original_was():
+    home = Memory({"b/x": "mine"})
+    assert handed(home, {"b": "file"}) == {"b": "beside"}
+    assert handed(home, {"b/x/z": "zed"}) == {"b/x/z": "beside"}
+    assert home.files[f"b/x (original of {DAY})/z"] == "zed"
+    assert home.files["b/x"] == "mine"
+
+
 def test_an_edited_file_that_is_asked_for_comes_beside_even_when_it_never_changed(home):
     home.files["a.ipynb"] = "mine"
     assert handed(home, {"a.ipynb": "one", "b/c.py": "cee"}, asked=frozenset({"a.ipynb"})) == {"a.ipynb": "beside"}
