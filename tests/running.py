@@ -154,12 +154,15 @@ class Service:
         """End everything, also what an `up` that was killed left."""
         for one in self.sockets:
             one.shutdown()
-        if self.process and self.process.poll() is None:
+        orderly = self.process is not None and self.process.poll() is None
+        if self.process and orderly:
             try:
                 self.down()
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        elif self.run.exists() and self._left_something():
+                self.process.wait(10)
+                orderly = False
+        if not orderly and self.run.exists() and self._left_something():
             try:
                 self.up()
                 self.down()
