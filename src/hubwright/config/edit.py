@@ -110,13 +110,10 @@ def alone(lock: Path) -> Iterator[None]:
     Raises:
         Refused: another does not come to an end.
     """
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        if not locks.take(descriptor, _PATIENCE):
+    with locks.held(lock, _PATIENCE) as is_free:
+        if not is_free:
             raise Refused("hub.yaml is just being changed by another command.", remedy="Wait for it.")
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -90,13 +90,10 @@ class Store:
         """
         make_folder(self.folder.parent, 0o700, Owner.me())
         make_folder(self.folder, 0o700, Owner.me())
-        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            if not locks.take(lock, _PATIENCE):
+        with locks.held(self.folder / "lock", _PATIENCE) as is_free:
+            if not is_free:
                 raise Refused(f"{self.name} is just being taken.", remedy="Try again when that has ended.")
             yield
-        finally:
-            os.close(lock)
 
     def _numbers(self) -> list[int]:
         found = self.folder.glob(f"*/{FILE}")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 def take(descriptor: int, patience: float, every: float = 0.1) -> bool:
@@ -17,3 +21,13 @@ def take(descriptor: int, patience: float, every: float = 0.1) -> bool:
             if time.monotonic() >= end:
                 return False
             time.sleep(every)
+
+
+@contextmanager
+def held(path: Path, patience: float) -> Iterator[bool]:
+    """Hold the lock of a file, made when it is not there, until the block ends; give whether it was to be had."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        yield take(descriptor, patience)
+    finally:
+        os.close(descriptor)

@@ -6,13 +6,11 @@ import os
 import pwd
 import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PIECE = 1 << 16
-_AT_ONCE = 8
 _TOLD_IN = ("cmdline", "environ", "maps")
 
 
@@ -44,16 +42,14 @@ def users(folders: Iterable[Path]) -> dict[Path, list[User]]:
     pattern = re.compile(rb"(?:%s)(?=[^\w.-])" % b"|".join(map(re.escape, sorted(spelled, reverse=True))))
     longest = max(map(len, spelled))
 
-    def look(place: Path) -> set[Path]:
-        return {spelled[one] for name in _TOLD_IN for one in _named(place / name, pattern, longest)}
-
-    places = [place for place in Path("/proc").glob("[0-9]*") if place.name != str(os.getpid())]
     found: dict[Path, list[User]] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a millisecond each for who has mapped much, which Linux writes out
-        for place, named in zip(places, pool.map(look, places), strict=True):
-            if named and (account := _account(place)) is not None:
-                for folder in named:
-                    found.setdefault(folder, []).append(User(account, int(place.name)))
+    for place in Path("/proc").glob("[0-9]*"):
+        if place.name == str(os.getpid()):
+            continue
+        named = {spelled[one] for name in _TOLD_IN for one in _named(place / name, pattern, longest)}
+        if named and (account := _account(place)) is not None:
+            for folder in named:
+                found.setdefault(folder, []).append(User(account, int(place.name)))
     return {folder: sorted(who) for folder, who in found.items()}
 
 

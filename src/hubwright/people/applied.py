@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,10 +65,7 @@ class Applied:
             Refused: another is still at work.
         """
         self.make()
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            if not locks.take(descriptor, patience):
+        with locks.held(self.folder / "lock", patience) as is_free:
+            if not is_free:
                 raise Refused("Another apply is at work.", remedy="Try again when it has ended.")
             yield
-        finally:
-            os.close(descriptor)

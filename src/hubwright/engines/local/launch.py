@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hubwright.engines.local import own_space
 from hubwright.errors import Refused
 from hubwright.fields import Site, server_key
 from hubwright.machine import cgroups, keyring, mounts, policy, wire
@@ -152,7 +151,7 @@ def user_environment(site: Site, account: pwd.struct_passwd, launch: Launch, run
         "PATH": f"{site.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
         "JUPYTER_RUNTIME_DIR": str(runtime),
         "HUBWRIGHT_ENVIRONMENTS": str(site.environments),
-        own_space.KERNEL: str(site.own_kernel),
+        "HUBWRIGHT_OWN_KERNEL": str(site.own_kernel),
         "HUBWRIGHT_ZYGOTES": str(site.zygote_socket),
         **launch.env,
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, NoSuchKernel
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_server_terminals.terminalmanager import TerminalManager
 
@@ -23,33 +24,32 @@ class Terminals(TerminalManager):
     def make_term_env(self, *sizes: Any, **options: Any) -> dict[str, str]:
         """Return the environment of a new terminal."""
         env: dict[str, str] = super().make_term_env(*sizes, **options)
-        specs = self.parent.kernel_spec_manager
-        try:
-            spec = specs.get_kernel_spec(NATIVE_KERNEL_NAME)
-        except NoSuchKernel:
+        found: dict[str, Any] = self.parent.kernel_spec_manager.get_all_specs()
+        if NATIVE_KERNEL_NAME not in found:
             return env
-        if asking.ENVIRONMENT in spec.metadata:
-            env["HUBWRIGHT_PYTHON"] = spec.argv[0]
-        found = {name: (folder, specs.get_kernel_spec(name)) for name, folder in specs.find_kernel_specs().items()}
+        spec = found[NATIVE_KERNEL_NAME]["spec"]
+        if asking.ENVIRONMENT in spec["metadata"]:
+            env["HUBWRIGHT_PYTHON"] = spec["argv"][0]
         if place := _show(found):
             env["JUPYTER_PATH"] = os.pathsep.join(filter(None, [place, env.get("JUPYTER_PATH", "")]))
         return env
 
 
-def _show(kernels: dict[str, tuple[str, KernelSpec]]) -> str:
+def _show(kernels: dict[str, Any]) -> str:
     """Have kernelspecs where Jupyter's commands find them by name; return the folder, "" where none can be.
 
     Args:
-        kernels: folder and specification by name. Those of environments in the home have no `kernel.json` there.
+        kernels: by name, as `KernelSpecManager.get_all_specs` gives them. Those of environments in the home have no
+            `kernel.json` in their folder.
     """
     place = Path(jupyter_runtime_dir(), "shown")
     try:
         (place / "kernels").mkdir(parents=True, exist_ok=True)
-        for name, (folder, spec) in kernels.items():
-            shown = place / "kernels" / name
+        for name, kernel in kernels.items():
+            shown, folder = place / "kernels" / name, kernel["resource_dir"]
             if not Path(folder, "kernel.json").exists():
                 shown.mkdir(exist_ok=True)
-                (shown / "kernel.json").write_text(spec.to_json())
+                (shown / "kernel.json").write_text(json.dumps(kernel["spec"]))
             elif not (shown.is_symlink() and str(shown.readlink()) == folder):
                 shown.unlink(missing_ok=True)
                 shown.symlink_to(folder)
