@@ -85,6 +85,21 @@ class Account:
     gid: int
     home: Path
 
+    def run(self, command: Sequence[str], cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end as this account, with nothing of the tests' environment."""
+        env = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "COLUMNS": "200", **variables}
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env=env,
+            user=self.uid,
+            group=self.gid,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
     def add_kernel(self, name: str, argv: Sequence[str] = EXECUTED) -> None:
         """Put a kernelspec of one's own into the home; IPython's kernel, executed, when nothing else is named."""
         folder = self.home / ".local/share/jupyter/kernels" / name

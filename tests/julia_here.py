@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,21 @@ _OF_THE_MACHINE = re.compile(
 
 def julia() -> Path:
     """Return the folder of a Julia that can be moved and packed: `usr/bin/julia` below it. Made once a machine."""
-    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None] or platform.machine() != "x86_64":
+    return once(f"julia-{VERSION}-1", _TOOLS, _make)
+
+
+def once(name: str, tools: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """Return a folder of the cache that `make` fills with programs of Debian's, once a machine."""
+    if missing := [tool for tool in tools if shutil.which(tool) is None] or platform.machine() != "x86_64":
         pytest.skip(f"needs {missing} on a Debian for x86_64; ./test as root installs what can be")
     CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    made = CACHE / f"julia-{VERSION}-1"
-    with (CACHE / "julia.lock").open("w") as lock:
+    made = CACHE / name
+    with (CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             fresh = made.with_suffix(".part")
             shutil.rmtree(fresh, ignore_errors=True)
-            _make(fresh)
+            make(fresh)
             fresh.rename(made)
     return made
 

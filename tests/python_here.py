@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import platform
 import shutil
 from pathlib import Path
 
-import pytest
-
-from tests.julia_here import CACHE, mirror, run
+from tests.julia_here import mirror, once, run
 
 VERSION = "3.9"
 _TOOLS = ("mmdebstrap", "patchelf")
@@ -19,17 +15,7 @@ _LIBRARIES = ("libffi.so.*", "libcrypto.so.*", "libssl.so.*", "libmpdec.so.*")
 
 def python() -> Path:
     """Return the path of such a Python, which lies in a folder of its own. Made once a machine."""
-    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None] or platform.machine() != "x86_64":
-        pytest.skip(f"needs {missing} on a Debian for x86_64; ./test as root installs what can be")
-    CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    made = CACHE / f"python-{VERSION}-1"
-    with (CACHE / "python.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            fresh = made.with_suffix(".part")
-            shutil.rmtree(fresh, ignore_errors=True)
-            _make(fresh)
-            fresh.rename(made)
+    made = once(f"python-{VERSION}-1", _TOOLS, _make)
     return made / "bin" / f"python{VERSION}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from tests.conftest import Account
 
 pytestmark = pytest.mark.root
-HUBWRIGHT = Path(sys.prefix) / "bin" / "hubwright"
+HUBWRIGHT = str(Path(sys.prefix) / "bin" / "hubwright")
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +26,6 @@ def service() -> Iterator[Path]:
     (folder / ".hubwright" / "secrets").mkdir(mode=0o700)
     yield folder
     shutil.rmtree(folder)
-
-
-def run(who: Account, *words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    env = {"HOME": str(who.home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "COLUMNS": "200", **variables}
-    return subprocess.run(
-        [str(HUBWRIGHT), *words],
-        cwd=cwd,
-        env=env,
-        user=who.uid,
-        group=who.gid,
-        extra_groups=[],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +43,7 @@ def run(who: Account, *words: str, cwd: Path, **variables: str) -> subprocess.Co
     ],
 )
 def test_it_is_roots(service: Path, ada: Account, words: str) -> None:
-    done = run(ada, *words.split(), cwd=service)
+    done = ada.run([HUBWRIGHT, *words.split()], service)
     assert done.returncode == 77, done.stdout + done.stderr
     assert "sudo" in done.stderr
     assert len(done.stderr.splitlines()) == 2, "what it is, and what to do"
@@ -68,7 +52,7 @@ def test_it_is_roots(service: Path, ada: Account, words: str) -> None:
 @pytest.mark.parametrize("words", ["content push", "content show course"])
 def test_in_ones_server_there_is_told_what_one_gets(ada: Account, words: str) -> None:
     inside = {"JUPYTERHUB_API_URL": "http+unix://%2frun%2fapi.sock:80/hub/api", "JUPYTERHUB_API_TOKEN": "of-the-server"}
-    done = run(ada, *words.split(), cwd=ada.home, **inside)
+    done = ada.run([HUBWRIGHT, *words.split()], ada.home, **inside)
     assert done.returncode == 77, done.stdout + done.stderr
     assert '"hubwright content list"' in done.stderr
     assert not (ada.home / ".hubwright").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grp
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.conftest import Account
@@ -25,32 +25,10 @@ FOR_ALL = """\
 """
 
 
-@pytest.fixture
-def school(world: World):  # noqa: F811 (the fixture)
-    """Ada and Bob learn, Eve teaches them; the folders are there."""
+def shared(world: World, folders: str, group: str) -> Iterator[World]:  # noqa: F811 (the fixture)
+    """Make shared folders by `apply`: Ada and Bob are in the group, Eve in the one that keeps, the next in none."""
     keepers = f"{world.group[:28]}-t"
-    file = world.service.folder / "hub.yaml"
-    words = {"folder": world.shared, "group": world.group, "keepers": keepers}
-    file.write_text(file.read_text() + SHARED % words)
-    world.roster(
-        f"{{address: {world.ada}, groups: [{world.group}]}}",
-        f"{{address: {world.bob}, groups: [{world.group}]}}",
-        f"{{address: {world.eve}, groups: [{keepers}]}}",
-        world.names[4],
-    )
-    found = world.plan()[1]
-    assert found["problems"] == [], found
-    done = world.apply()
-    assert [step for step in done["steps"] if step["error"]] == []
-    yield world
-    subprocess.run(["groupdel", keepers], check=False, capture_output=True)
-
-
-@pytest.fixture
-def everybody(world: World):  # noqa: F811 (the fixture)
-    """Folders of no group; Ada and Bob are in one, Eve keeps, the next is in none."""
-    keepers = f"{world.group[:28]}-t"
-    world.service.yaml += FOR_ALL % {"folder": world.shared, "keepers": keepers}
+    world.service.yaml += folders % {"folder": world.shared, "group": group, "keepers": keepers}
     (world.service.folder / "hub.yaml").write_text(world.service.yaml)
     world.roster(
         f"{{address: {world.ada}, groups: [{world.group}]}}",
@@ -63,6 +41,18 @@ def everybody(world: World):  # noqa: F811 (the fixture)
     assert [step for step in world.apply()["steps"] if step["error"]] == []
     yield world
     subprocess.run(["groupdel", keepers], check=False, capture_output=True)
+
+
+@pytest.fixture
+def school(world: World) -> Iterator[World]:  # noqa: F811 (the fixture)
+    """Ada and Bob learn, Eve teaches them; the folders are there."""
+    yield from shared(world, SHARED, world.group)
+
+
+@pytest.fixture
+def everybody(world: World) -> Iterator[World]:  # noqa: F811 (the fixture)
+    """Folders of no group."""
+    yield from shared(world, FOR_ALL, "")
 
 
 def refused(name: str, script: str) -> bool:
